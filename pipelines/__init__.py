@@ -1,0 +1,1 @@
+"""Prefect flows: order, retries, visibility. A task body is one library call."""

@@ -1,0 +1,1 @@
+"""videogen turns raw video into a registered, evaluated, servable video generator."""

@@ -1,0 +1,121 @@
+"""What stages hand to each other: small, immutable documents with digests.
+
+Each is written as JSON at `runs/RUN_ID/STAGE.json`, inside a `StageResult`.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT_VERSION = 1
+
+
+class Artifact(BaseModel):
+    """A frozen document that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetRef(Artifact):
+    """One snapshot of a dataset, and what the ingest that answered with it counted."""
+
+    dataset: str
+    snapshot: str
+    """Digest over the sorted logical rows."""
+    ingest_digest: str
+    sources: int
+    clips: int
+    frames: int
+    quarantined: tuple[dict[str, str], ...] = ()
+    """`{source, reason, detail}` of each source that could not be used."""
+    new_sources: int = 0
+    """Sources decoded by this ingest; 0 where there was nothing to do."""
+    height: int
+    width: int
+    fps: float
+    seconds: float = 0.0
+
+
+class CheckpointRef(Artifact):
+    """One committed checkpoint."""
+
+    run_id: str
+    prefix: str
+    """Key prefix of its files, below the store's root."""
+    manifest_sha256: str
+    clips_seen: int
+    snapshot: str
+    model_kind: str
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+    final_metrics: dict[str, float] = {}
+    seconds: float = 0.0
+    mlflow_run_id: str | None = None
+
+
+class Protocol(Artifact):
+    """All that a metric's value depends on beside the generator."""
+
+    name: str
+    """For instance `fvd64_16f`."""
+    extractor: str
+    extractor_sha256: str
+    num_real: int
+    num_fake: int
+    num_frames: int
+    frame_stride: int
+    height: int
+    width: int
+    split: str | None = None
+    seed: int = 0
+    snapshot: str | None = None
+    covariance: str = "n-1"
+    frame_codec: str = "raw"
+
+
+class EvaluationReport(Artifact):
+    """How a checkpoint was judged."""
+
+    metrics: dict[str, float]
+    """`fvd` and whatever stands beside it."""
+    yardsticks: dict[str, float]
+    """FVD of `floor`, `shuffled`, `frozen`, `blank` against the same reals at the same N."""
+    protocol: Protocol
+    checkpoint_manifest_sha256: str | None = None
+    previews: dict[str, str] = {}
+    """Name to key of preview files in the store (`sheet.png`, `preview.mp4`, `preview.gif`, …)."""
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class ModelRef(Artifact):
+    """One version in the model registry."""
+
+    name: str
+    version: str
+    uri: str
+    """`models:/NAME/VERSION`."""
+    aliases: tuple[str, ...]
+    decision: str
+    """`champion` or `challenger`, with the reason in `reasons`."""
+    reasons: tuple[str, ...] = ()
+    mlflow_run_id: str | None = None
+    tracking_uri: str | None = None
+    seconds: float = 0.0
+
+
+class StageResult(Artifact):
+    """What `runs/RUN_ID/STAGE.json` holds."""
+
+    format_version: int = FORMAT_VERSION
+    stage: str
+    key: str
+    run_id: str
+    reused_from: str | None = None
+    """The run that did the work, where this one only links to it."""
+    code_version: str
+    finished_at: str
+    seconds: float
+    artifact: dict[str, Any]

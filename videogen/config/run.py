@@ -1,0 +1,64 @@
+"""The complete config of a run."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from videogen.config.section import Section, digest_of
+from videogen.config.sections import (
+    EvaluateConfig,
+    ExecutionConfig,
+    IngestConfig,
+    RegisterConfig,
+    StorageConfig,
+)
+from videogen.config.train import TrainConfig
+
+Stage = Literal["ingest", "train", "evaluate", "register"]
+STAGES: tuple[Stage, ...] = ("ingest", "train", "evaluate", "register")
+
+
+class RunConfig(Section):
+    """Everything that describes a run; the run's name is also its dataset's."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] = "videogen"
+    storage: StorageConfig = StorageConfig()
+    execution: ExecutionConfig = ExecutionConfig()
+    ingest: IngestConfig = IngestConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
+
+    @model_validator(mode="after")
+    def _stages_fit_together(self) -> Self:
+        window = (self.train.num_frames - 1) * self.train.frame_stride + 1
+        if window > self.ingest.min_clip_frames:
+            raise ValueError(
+                f"train.num_frames ({self.train.num_frames}) at train.frame_stride "
+                f"({self.train.frame_stride}) needs clips of {window} frames, but "
+                f"ingest.min_clip_frames is {self.ingest.min_clip_frames}"
+            )
+        if self.train.global_batch_size < self.execution.num_workers:
+            raise ValueError(
+                f"train.global_batch_size ({self.train.global_batch_size}) must be at least "
+                f"execution.num_workers ({self.execution.num_workers})"
+            )
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """The name in the model registry."""
+        return self.register_.model_name or self.name
+
+    def stage_document(self, stage: Stage) -> dict[str, Any]:
+        """What of the config decides the result of a stage: the stage's section, canonical."""
+        section: Section = self.register_ if stage == "register" else getattr(self, stage)
+        document = section.canonical()
+        if stage == "register":
+            document["model_name"] = self.model_name
+        return document
+
+    @property
+    def ingest_digest(self) -> str:
+        """Names how frames were made: the same digest means comparable clips."""
+        return digest_of(self.ingest.canonical())

@@ -1,0 +1,92 @@
+"""The sections storage, execution, ingest, evaluate and register."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from videogen.config.section import UNHASHED, Resolution, Section
+
+MIN_I3D_FRAMES = 9
+
+
+class StorageConfig(Section):
+    """Where everything that lasts is kept."""
+
+    root: str | None = Field(
+        default=None,
+        description="s3://bucket/prefix or a directory; unset: the embedded S3 server",
+    )
+    endpoint_url: str | None = Field(
+        default=None, description="S3 endpoint, for servers other than AWS"
+    )
+
+
+class ExecutionConfig(Section):
+    """Where and how to run; never part of a stage key."""
+
+    executor: Literal["local"] = "local"
+    ray_address: str | None = Field(
+        default=None, description="a running Ray cluster; unset: a Ray of this machine"
+    )
+    tracking_uri: str | None = Field(
+        default=None, description="MLflow tracking URI; unset: the embedded MLflow on SQLite"
+    )
+    num_workers: Annotated[int, Field(ge=1)] = 2
+    cpus_per_worker: Annotated[float, Field(gt=0)] = 1.0
+    use_gpu: bool | None = Field(
+        default=None, description="one GPU a worker; unset: when the cluster has GPUs"
+    )
+
+
+class IngestConfig(Section):
+    """How raw video becomes clips of frames."""
+
+    sources: Annotated[
+        tuple[str, ...], Field(json_schema_extra=UNHASHED, description="files, directories, globs, s3:// prefixes")
+    ] = ()
+    resolution: Resolution = (64, 64)
+    fps: Annotated[float, Field(gt=0, le=240)] = 8.0
+    min_clip_frames: Annotated[int, Field(ge=1)] = 16
+    max_clip_frames: Annotated[int, Field(ge=1, le=128)] = 64
+    codec: Literal["auto", "raw", "jpeg"] = "auto"
+    holdout_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    shard_size_bytes: Annotated[int, Field(ge=1 << 16, json_schema_extra=UNHASHED)] = 64 << 20
+    max_quarantined_fraction: Annotated[
+        float,
+        Field(ge=0, le=1, json_schema_extra=UNHASHED, description="above it the stage fails"),
+    ] = 0.5
+
+    @model_validator(mode="after")
+    def _lengths_in_order(self) -> Self:
+        if self.min_clip_frames > self.max_clip_frames:
+            raise ValueError(
+                f"min_clip_frames ({self.min_clip_frames}) must not exceed "
+                f"max_clip_frames ({self.max_clip_frames})"
+            )
+        return self
+
+
+class EvaluateConfig(Section):
+    """How the generator is judged (the protocol of every metric)."""
+
+    num_clips: Annotated[int, Field(ge=2)] = 256
+    num_frames: Annotated[int, Field(ge=MIN_I3D_FRAMES)] = 16
+    frame_stride: Annotated[int, Field(ge=1)] = 1
+    split: Literal["train", "holdout", "all"] = "train"
+    seed: int = 0
+    batch_size: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 8
+
+
+class RegisterConfig(Section):
+    """Under what name, and on what terms, the generator enters the registry."""
+
+    model_name: Annotated[str, Field(pattern=r"^[^/:\s][^/:\n]{0,127}$")] | None = Field(
+        default=None, description="name in the MLflow registry; unset: the run's name"
+    )
+    max_fvd: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="a first champion's FVD must be below this"
+    )
+    max_fvd_to_blank: Annotated[float, Field(gt=0)] = Field(
+        default=1.0,
+        description="a first champion's FVD must be below this share of the blank yardstick's",
+    )

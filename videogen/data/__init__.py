@@ -1,0 +1,1 @@
+"""Videos, frame shards, snapshots, and the resumable loader over them."""

@@ -1,0 +1,1 @@
+"""Identity of runs and stage results: keys, leases, pointers, reuse."""

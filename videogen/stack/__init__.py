@@ -1,0 +1,1 @@
+"""The embedded local services: S3, MLflow, Prefect, Ray."""
