@@ -1,4 +1,4 @@
-"""What every config section shares: frozen, closed to unknown keys, and a canonical form for digests."""
+"""What every config section shares: frozen, closed to unknown keys, with a canonical form."""
 
 import hashlib
 import json

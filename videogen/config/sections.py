@@ -42,7 +42,8 @@ class IngestConfig(Section):
     """How raw video becomes clips of frames."""
 
     sources: Annotated[
-        tuple[str, ...], Field(json_schema_extra=UNHASHED, description="files, directories, globs, s3:// prefixes")
+        tuple[str, ...],
+        Field(json_schema_extra=UNHASHED, description="files, directories, globs, s3:// prefixes"),
     ] = ()
     resolution: Resolution = (64, 64)
     fps: Annotated[float, Field(gt=0, le=240)] = 8.0

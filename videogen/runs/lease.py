@@ -1,0 +1,153 @@
+"""Who owns a run: one process at a time, by a lease object with a heartbeat.
+
+The lease says who may work; what counts as committed is what the run's pointer says
+(`pointer.py`), which moves only with the owner's token.
+"""
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from videogen.errors import (
+    CorruptObjectError,
+    LeaseHeldError,
+    ObjectMissingError,
+    PreconditionFailedError,
+    StorageError,
+)
+from videogen.storage.base import ObjectStore, Stored
+
+LEASE_TTL_S = 60.0
+
+
+@dataclass(frozen=True)
+class _Claim:
+    token: str
+    host: str
+    pid: int
+    expires_at: float
+    """Seconds since the epoch; 0 once released."""
+
+    def spell(self) -> bytes:
+        return json.dumps(self.__dict__).encode()
+
+    @classmethod
+    def parse(cls, stored: Stored, key: str) -> "_Claim":
+        try:
+            return cls(**json.loads(stored.data))
+        except (ValueError, TypeError) as error:
+            raise CorruptObjectError(f"{key}: not a lease; delete the object to go on") from error
+
+    def is_free(self, now: float) -> bool:
+        """Whether the owner gave it back, let it expire, or died on this very machine."""
+        return self.expires_at <= now or (
+            self.host == socket.gethostname() and not _is_alive(self.pid)
+        )
+
+
+class Lease:
+    """A held lease; `check` before anything that only the owner may do."""
+
+    def __init__(self, store: ObjectStore, key: str, claim: _Claim, etag: str) -> None:
+        self._store = store
+        self._key = key
+        self._claim = claim
+        self._etag = etag
+        self._stop = threading.Event()
+        self._lost = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lease-heartbeat", daemon=True)
+        self._thread.start()
+
+    @property
+    def token(self) -> str:
+        """What names this ownership in the run's pointer."""
+        return self._claim.token
+
+    def check(self) -> None:
+        """Raises `LeaseHeldError` where the lease was lost to another process."""
+        if self._lost.is_set():
+            raise LeaseHeldError(
+                f"{self._key}: the lease was lost to another process; this one stops, the other "
+                "goes on from the last checkpoint"
+            )
+
+    def release(self) -> None:
+        """Give the run back; harmless where it was lost, or the store is away (it expires)."""
+        self._stop.set()
+        self._thread.join()
+        if self._lost.is_set():
+            return
+        try:
+            self._write(expires_at=0.0)
+        except StorageError:
+            self._lost.set()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(LEASE_TTL_S / 4):
+            try:
+                self._write(expires_at=time.time() + LEASE_TTL_S)
+            except PreconditionFailedError:
+                self._lost.set()
+                return
+            except StorageError:
+                # An outage: whoever can reach the store decides, and the next beat tries again.
+                continue
+
+    def _write(self, *, expires_at: float) -> None:
+        claim = _Claim(self._claim.token, self._claim.host, self._claim.pid, expires_at)
+        self._etag = self._store.put_if_match(self._key, claim.spell(), self._etag)
+
+
+@contextmanager
+def hold_lease(store: ObjectStore, run_id: str) -> Iterator[Lease]:
+    """Own the run for the length of the block.
+
+    Raises `LeaseHeldError`, naming the owner, where another process owns it.
+    """
+    lease = _acquire(store, run_id)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def _acquire(store: ObjectStore, run_id: str) -> Lease:
+    key = f"runs/{run_id}/lease"
+    now = time.time()
+    claim = _Claim(secrets.token_hex(16), socket.gethostname(), os.getpid(), now + LEASE_TTL_S)
+    try:
+        stored = store.get(key)
+    except ObjectMissingError:
+        stored = None
+    try:
+        if stored is None:
+            return Lease(store, key, claim, store.put_if_absent(key, claim.spell()))
+        holder = _Claim.parse(stored, key)
+        if holder.is_free(now):
+            etag = store.put_if_match(key, claim.spell(), stored.etag)
+            return Lease(store, key, claim, etag)
+    except PreconditionFailedError as error:
+        raise LeaseHeldError(
+            f"run {run_id}: another process took it at this very moment; wait for it to end, or "
+            "use another --run-id"
+        ) from error
+    raise LeaseHeldError(
+        f"run {run_id}: process {holder.pid} on {holder.host} works on it; wait for it to end, "
+        f"or use another --run-id (a dead owner's lease ends after {LEASE_TTL_S:.0f} s)"
+    )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
