@@ -13,7 +13,7 @@ UNHASHED = {"hashed": False}
 class Section(BaseModel):
     """A frozen part of a config; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     def canonical(self) -> dict[str, Any]:
         """What of this section decides the result, as JSON-ready values."""

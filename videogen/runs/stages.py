@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Generic, TypeVar
 
-from videogen.artifacts import Artifact, StageResult
+from videogen.artifacts import Artifact, DatasetRef, StageResult
 from videogen.config.run import RunConfig, Stage
 from videogen.errors import ConfigError
 from videogen.runs import stage_key as keys
@@ -84,18 +84,43 @@ def run_stage(
         unfinished = () if force else tuple(reversed(record.runs))
         artifact = task.work(StageRun(handle, key, lease, unfinished))
         lease.check()
-        result = StageResult(
-            stage=task.stage,
-            key=key,
-            run_id=handle.run_id,
-            code_version=code_version(),
-            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=round(monotonic() - began, 3),
-            artifact=artifact.model_dump(mode="json"),
-        )
-        handle.write(result)
+        result = _write_result(handle, task.stage, key, artifact, began)
         keys.finish(handle.store, key, handle.run_id)
     return StageOutcome(result, artifact)
+
+
+def run_ingest(
+    handle: RunHandle, config: RunConfig, work: Callable[[], DatasetRef]
+) -> StageOutcome[DatasetRef]:
+    """Bring the dataset up to date under the run's lease.
+
+    An ingest is never linked: only a look at the sources tells whether anything is new, and one
+    that finds nothing new answers with the snapshot that is there. Its key names that snapshot.
+    """
+    began = monotonic()
+    with hold_lease(handle.store, handle.run_id) as lease:
+        dataset = work()
+        lease.check()
+        inputs = {"snapshot": dataset.snapshot}
+        key = keys.stage_key("ingest", config.stage_document("ingest"), inputs)
+        result = _write_result(handle, "ingest", key, dataset, began)
+    return StageOutcome(result, dataset)
+
+
+def _write_result(
+    handle: RunHandle, stage: Stage, key: str, artifact: Artifact, began: float
+) -> StageResult:
+    result = StageResult(
+        stage=stage,
+        key=key,
+        run_id=handle.run_id,
+        code_version=code_version(),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(monotonic() - began, 3),
+        artifact=artifact.model_dump(mode="json"),
+    )
+    handle.write(result)
+    return result
 
 
 def _refuse_other_config(handle: RunHandle, stage: Stage, key: str, *, force: bool) -> None:

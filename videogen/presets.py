@@ -1,0 +1,75 @@
+"""Named complete configs, and the way from a name or a file to a config."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from videogen.config.loading import apply_overrides, build_config, read_document
+from videogen.config.run import RunConfig
+from videogen.config.sections import EvaluateConfig, ExecutionConfig, IngestConfig
+from videogen.config.train import DcganConfig, TrainConfig
+from videogen.errors import ConfigError
+
+SAMPLES_DIRECTORY = ".videogen/samples"
+"""Where `make demo` puts its synthetic videos."""
+
+
+def smoke() -> RunConfig:
+    """Every stage in about a minute, for tests: says nothing about quality."""
+    return RunConfig(
+        name="smoke",
+        ingest=IngestConfig(
+            sources=(SAMPLES_DIRECTORY,), resolution=(32, 32), fps=8, max_clip_frames=32
+        ),
+        train=TrainConfig(global_batch_size=8, total_clips=64, checkpoint_interval_clips=32),
+        evaluate=EvaluateConfig(num_clips=4),
+    )
+
+
+def demo() -> RunConfig:
+    """Moving shapes at 32 px on two CPU cores: minutes, and the picture in the README."""
+    return RunConfig(
+        name="demo",
+        ingest=IngestConfig(
+            sources=(SAMPLES_DIRECTORY,), resolution=(32, 32), fps=8, max_clip_frames=48
+        ),
+        train=TrainConfig(),
+        evaluate=EvaluateConfig(num_clips=64),
+    )
+
+
+def seed_dcgan() -> RunConfig:
+    """The recipe that the project started from: a DCGAN on frames, cross entropy, Adam 1e-4.
+
+    It learns no motion: a video is a walk between latents.
+    """
+    return RunConfig(
+        name="seed-dcgan",
+        ingest=IngestConfig(sources=(SAMPLES_DIRECTORY,), resolution=(32, 32), fps=8),
+        train=TrainConfig(model=DcganConfig(), loss="bce"),
+        execution=ExecutionConfig(),
+    )
+
+
+PRESETS: dict[str, Callable[[], RunConfig]] = {
+    "smoke": smoke,
+    "demo": demo,
+    "seed-dcgan": seed_dcgan,
+}
+
+
+def load_config(name_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
+    """The config of a preset or a YAML file, with `section.key=value` overrides applied.
+
+    Raises `ConfigError` that names the key, and the nearest known one.
+    """
+    preset = PRESETS.get(name_or_path)
+    if preset is not None:
+        document = preset().model_dump(mode="json", by_alias=True)
+    elif Path(name_or_path).exists():
+        document = read_document(Path(name_or_path))
+    else:
+        raise ConfigError(
+            f"config {name_or_path!r}: no such file, and no preset of that name "
+            f"(presets: {', '.join(PRESETS)})"
+        )
+    return build_config(apply_overrides(document, overrides))
