@@ -15,6 +15,7 @@ from videogen.runs.handle import RunHandle
 from videogen.runs.lease import Lease, hold_lease
 
 A = TypeVar("A", bound=Artifact)
+A_co = TypeVar("A_co", bound=Artifact, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ class StageTask(Generic[A]):
 
 
 @dataclass(frozen=True)
-class StageOutcome(Generic[A]):
+class StageOutcome(Generic[A_co]):
     """A stage's result with its artifact parsed."""
 
     result: StageResult
-    artifact: A
+    artifact: A_co
 
 
 def find_result(handle: RunHandle, config: RunConfig, task: StageTask[A]) -> StageOutcome[A] | None:
