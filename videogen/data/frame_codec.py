@@ -1,0 +1,175 @@
+"""The `.frames` member of a shard: the frames of one clip, each reachable on its own.
+
+Little-endian, in this order: magic, u16 format version, u8 codec (0 raw, 1 JPEG), u8 endianness
+("<"), u32 frames, u32 height, u32 width, u32 channels, u32 offset of each frame and of the end
+(from the first frame on), then the frames: uint8 (h w c) RGB, or baseline JPEG 4:4:4.
+"""
+
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from videogen.errors import CorruptObjectError, DatasetError
+
+Frame = NDArray[np.uint8]
+Frames = NDArray[np.uint8]
+Codec = Literal["raw", "jpeg"]
+
+MAGIC = b"VGFRAMES"
+FORMAT_VERSION = 1
+MAX_FRAMES = 128
+RAW_UP_TO_PIXELS = 64
+
+_HEADER = struct.Struct("<8sHBcIIII")
+_LITTLE_ENDIAN = b"<"
+_CODECS: tuple[Codec, ...] = ("raw", "jpeg")
+_CHANNELS = 3
+_JPEG_QUALITY = 98
+_MAX_OFFSET = 2**32 - 1
+
+
+def choose_codec(asked: Literal["auto", "raw", "jpeg"], height: int, width: int) -> Codec:
+    """`auto` is raw for frames of up to 64 pixels a side, and JPEG above."""
+    if asked != "auto":
+        return asked
+    return "raw" if max(height, width) <= RAW_UP_TO_PIXELS else "jpeg"
+
+
+class ClipEncoder:
+    """Collects the frames of one clip in their encoded form."""
+
+    def __init__(self, codec: Codec, height: int, width: int) -> None:
+        self._codec: Codec = codec
+        self._shape = (height, width, _CHANNELS)
+        self._frames: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def add(self, frame: Frame) -> None:
+        """Append a frame, uint8 (h w c) RGB of the encoder's size."""
+        if frame.shape != self._shape:
+            raise ValueError(f"a frame of {frame.shape} does not belong to clips of {self._shape}")
+        if len(self._frames) == MAX_FRAMES:
+            raise ValueError(f"a clip has at most {MAX_FRAMES} frames")
+        self._frames.append(_encode(self._codec, frame))
+
+    def finish(self) -> bytes:
+        """The member's bytes; the encoder is empty again."""
+        frames, self._frames = self._frames, []
+        offsets = [0]
+        for frame in frames:
+            offsets.append(offsets[-1] + len(frame))
+        if offsets[-1] > _MAX_OFFSET:
+            raise DatasetError(
+                f"a clip of {len(frames)} frames takes {offsets[-1]} bytes, above {_MAX_OFFSET}: "
+                "lower ingest.max_clip_frames, or set ingest.codec to jpeg"
+            )
+        header = _HEADER.pack(
+            MAGIC,
+            FORMAT_VERSION,
+            _CODECS.index(self._codec),
+            _LITTLE_ENDIAN,
+            len(frames),
+            *self._shape,
+        )
+        table = np.asarray(offsets, dtype="<u4").tobytes()
+        return b"".join((header, table, *frames))
+
+
+def encode_clip(frames: Frames, codec: Codec) -> bytes:
+    """The member of frames, uint8 (t h w c)."""
+    encoder = ClipEncoder(codec, *frames.shape[1:3])
+    for frame in frames:
+        encoder.add(frame)
+    return encoder.finish()
+
+
+@dataclass(frozen=True)
+class ClipLayout:
+    """What the head of a `.frames` member says, checked against its length."""
+
+    codec: Codec
+    num_frames: int
+    height: int
+    width: int
+    channels: int
+    first_byte: int
+    """Of the first frame, from the member's start."""
+    offsets: tuple[int, ...]
+
+
+def read_layout(data: bytes | memoryview) -> ClipLayout:
+    """Parse a member's head. Raises `CorruptObjectError`, or `DatasetError` for a newer format."""
+    if len(data) < _HEADER.size or bytes(data[: len(MAGIC)]) != MAGIC:
+        raise CorruptObjectError("a clip does not begin as a .frames member: ingest again")
+    _, version, codec, order, num, height, width, channels = _HEADER.unpack_from(data)
+    if version > FORMAT_VERSION or order != _LITTLE_ENDIAN or codec >= len(_CODECS):
+        raise DatasetError(
+            f"a clip is of .frames format {version} (codec {codec}), this videogen reads up to "
+            f"{FORMAT_VERSION}: update videogen"
+        )
+    first_byte = _HEADER.size + 4 * (num + 1)
+    if first_byte > len(data):
+        raise CorruptObjectError("a clip ends within its offset table: ingest again")
+    offsets = tuple(np.frombuffer(data, dtype="<u4", count=num + 1, offset=_HEADER.size).tolist())
+    if first_byte + offsets[-1] != len(data) or any(
+        end < start for start, end in pairwise(offsets)
+    ):
+        raise CorruptObjectError("a clip's offset table does not match its length: ingest again")
+    return ClipLayout(_CODECS[codec], num, height, width, channels, first_byte, offsets)
+
+
+def read_frames(
+    data: bytes | memoryview, start: int = 0, stride: int = 1, num: int | None = None
+) -> Frames:
+    """Frames `start`, `start + stride`, … of a member, uint8 (t h w c); only those are decoded.
+
+    `num` None takes all that are left. Raises `ValueError` for frames that are not there, and as
+    `read_layout` does.
+    """
+    layout = read_layout(data)
+    wanted = range(start, layout.num_frames, stride)
+    wanted = wanted if num is None else wanted[:num]
+    if start < 0 or not wanted or (num is not None and len(wanted) < num):
+        raise ValueError(
+            f"frames {start} + {stride} k, {num} of them, of a clip of {layout.num_frames}"
+        )
+    shape = (layout.height, layout.width, layout.channels)
+    if layout.codec == "raw":
+        size = shape[0] * shape[1] * shape[2]
+        if layout.offsets[-1] != size * layout.num_frames:
+            raise CorruptObjectError("a raw clip's length does not match its shape: ingest again")
+        every = np.frombuffer(data, dtype=np.uint8, offset=layout.first_byte)
+        return every.reshape(-1, *shape)[start : wanted[-1] + 1 : stride].copy()
+    frames = np.empty((len(wanted), *shape), dtype=np.uint8)
+    view = memoryview(data)[layout.first_byte :]
+    for place, index in enumerate(wanted):
+        frames[place] = _decode(view[layout.offsets[index] : layout.offsets[index + 1]], shape)
+    return frames
+
+
+def _encode(codec: Codec, frame: Frame) -> bytes:
+    pixels = np.ascontiguousarray(frame)
+    if codec == "raw":
+        return pixels.tobytes()
+    return bytes(
+        simplejpeg.encode_jpeg(
+            pixels, quality=_JPEG_QUALITY, colorspace="RGB", colorsubsampling="444"
+        )
+    )
+
+
+def _decode(data: memoryview, shape: tuple[int, int, int]) -> Frame:
+    try:
+        frame: Frame = simplejpeg.decode_jpeg(data, colorspace="RGB")
+    except ValueError as error:
+        raise CorruptObjectError(f"a frame is not a JPEG: {error}: ingest again") from error
+    if frame.shape != shape:
+        raise CorruptObjectError(f"a frame is {frame.shape}, not {shape}: ingest again")
+    return frame
