@@ -56,13 +56,16 @@ class RunPointer:
     def commit(self, checkpoint: Committed, *, keep: int) -> tuple[Committed, ...]:
         """Add a checkpoint whose manifest is already stored, and keep the newest `keep`.
 
+        Those that had seen as many clips or more are dropped too: the run went on from before
+        them, because they did not verify, or because it was told to start anew.
         Returns those that fell out of the list; their objects may now be deleted. Raises
         `LeaseHeldError` where another owner has moved the pointer.
         """
-        others = [one for one in self.checkpoints if one.prefix != checkpoint.prefix]
-        listed = sorted([*others, checkpoint], key=lambda one: one.clips_seen)
-        self._version = self._write(tuple(listed[-keep:]), self._version.etag)
-        return tuple(listed[:-keep])
+        before = self.checkpoints
+        older = [one for one in before if one.clips_seen < checkpoint.clips_seen]
+        listed = (*older, checkpoint)[-keep:]
+        self._version = self._write(listed, self._version.etag)
+        return tuple(one for one in before if one not in listed)
 
     def _write(self, checkpoints: tuple[Committed, ...], etag: str | None) -> _Version:
         document = {
