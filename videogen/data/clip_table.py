@@ -1,0 +1,177 @@
+"""The rows of a dataset: one per clip, columnar, with a digest that knows no file format."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from videogen.errors import CorruptObjectError, DatasetError
+
+ROWS_VERSION = 1
+_SHA256 = pa.binary(32)
+_NAME = pa.dictionary(pa.int32(), pa.string())
+_VERSION_KEY = b"videogen.rows"
+_HEX = ("clip_id", "source_sha256", "shard", "sha256")
+_NOT_HASHED = ("source",)
+
+SCHEMA = pa.schema(
+    [
+        ("clip_id", _SHA256),
+        ("source", _NAME),
+        ("source_sha256", _SHA256),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("shard", _SHA256),
+        ("offset", pa.int64()),
+        ("length", pa.int64()),
+        ("sha256", _SHA256),
+        ("frames", pa.int32()),
+        ("fps", pa.float64()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("codec", _NAME),
+        ("colour", _NAME),
+        ("split", _NAME),
+        ("label", _NAME),
+        ("licence", _NAME),
+        ("consent", _NAME),
+    ],
+    metadata={_VERSION_KEY: str(ROWS_VERSION).encode()},
+)
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One clip; digests are hex here, and binary in the table."""
+
+    clip_id: str
+    source: str
+    """URI that the clip was taken from: where it lay, so the dataset's digest leaves it out."""
+    source_sha256: str
+    start_s: float
+    end_s: float
+    shard: str
+    offset: int
+    length: int
+    sha256: str
+    frames: int
+    fps: float
+    height: int
+    width: int
+    codec: str
+    colour: str
+    split: str
+    label: str | None = None
+    licence: str | None = None
+    consent: str | None = None
+
+
+def table_of(rows: Iterable[ClipRow]) -> pa.Table:
+    """A table of rows, sorted by clip id."""
+    documents = [asdict(row) for row in rows]
+    columns = {}
+    for field in SCHEMA:
+        values = [document[field.name] for document in documents]
+        if field.name in _HEX:
+            values = [bytes.fromhex(value) for value in values]
+        columns[field.name] = pa.array(values, type=field.type)
+    return sort_rows(pa.table(columns, schema=SCHEMA))
+
+
+def rows_of(table: pa.Table) -> list[ClipRow]:
+    """The rows of a table, in its order."""
+    names = [field.name for field in fields(ClipRow)]
+    columns = []
+    for name in names:
+        values = table.column(name).to_pylist()
+        columns.append([value.hex() for value in values] if name in _HEX else values)
+    return [ClipRow(*values) for values in zip(*columns, strict=True)]
+
+
+def hex_column(table: pa.Table, name: str) -> list[str]:
+    """A column of digests as hex."""
+    return [value.hex() for value in table.column(name).to_pylist()]
+
+
+def sort_rows(table: pa.Table) -> pa.Table:
+    """The same rows, by clip id."""
+    return table.unify_dictionaries().combine_chunks().sort_by("clip_id")
+
+
+def join(tables: Sequence[pa.Table]) -> pa.Table:
+    """All rows of tables, sorted; a clip that is in several counts once, as the first has it."""
+    rows = pa.concat_tables([SCHEMA.empty_table(), *tables]).unify_dictionaries()
+    ids = rows.column("clip_id").to_pylist()
+    if len(set(ids)) != len(ids):
+        _, first = np.unique(np.array(ids, dtype="S32"), return_index=True)
+        rows = rows.take(pa.array(np.sort(first)))
+    return sort_rows(rows)
+
+
+def without(table: pa.Table, others: pa.Table) -> pa.Table:
+    """The rows whose clip is not among `others`."""
+    known = pc.is_in(table.column("clip_id"), value_set=others.column("clip_id").combine_chunks())
+    return table.filter(pc.invert(known))
+
+
+def rows_digest(table: pa.Table, ingest_digest: str) -> str:
+    """sha256, as hex, over the sorted rows and the ingest that made them.
+
+    Column by column, so it is fast; never over bytes of Parquet or Arrow, so it does not change
+    with their versions, nor with how the rows were spread over parts.
+    """
+    table = sort_rows(table)
+    digest = hashlib.sha256(f"{ROWS_VERSION}\n{ingest_digest}\n{len(table)}\n".encode())
+    for field in SCHEMA:
+        if field.name in _NOT_HASHED:
+            continue
+        digest.update(f"{field.name}\n".encode())
+        column = table.column(field.name)
+        if field.type == _SHA256:
+            digest.update(b"".join(column.to_pylist()))
+        elif pa.types.is_dictionary(field.type):
+            digest.update(json.dumps(column.to_pylist()).encode())
+        else:
+            values = np.asarray(column.to_numpy())
+            digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """The rows as one Parquet file."""
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    return file.getvalue()
+
+
+def from_parquet(data: bytes, name: str) -> pa.Table:
+    """The rows of a Parquet file; `name` is its key, for errors.
+
+    Raises `CorruptObjectError`, and `DatasetError` for a newer format.
+    """
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptObjectError(f"{name} cannot be read as Parquet: {error}") from error
+    metadata = cast("dict[bytes, bytes]", table.schema.metadata or {})
+    check_version(int(metadata.get(_VERSION_KEY, b"0")), ROWS_VERSION, name)
+    try:
+        return table.select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowException, KeyError) as error:
+        raise CorruptObjectError(f"{name} does not hold rows of clips: {error}") from error
+
+
+def check_version(found: int, known: int, name: str) -> None:
+    """Raise `DatasetError` where a document is of a format that this videogen does not know."""
+    if not 1 <= found <= known:
+        raise DatasetError(
+            f"{name} is of format version {found}, this videogen reads 1 to {known}: "
+            "update videogen"
+        )
