@@ -1,0 +1,283 @@
+"""A Ray of this process's own, or one that it joins: entered lazily, left without a trace.
+
+Owns the way in and out of Ray and the fan-out of tasks. Ray is imported when it is first needed,
+so that a stage with nothing to do pays nothing for it.
+"""
+
+import logging
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from videogen.config.settings import apply_environment, environment_value
+from videogen.errors import ServiceError, StageFailedError, VideogenError
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+OBJECT_STORE_BYTES = 200_000_000
+_ANSWER_TIMEOUT_S = 5.0
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_HTTP2_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""An empty frame of type 4: what each side of a gRPC connection sends first (RFC 9113, 3.4)."""
+_FRAME_TYPE = slice(3, 4)
+_TASK_RETRIES = 2
+_SHOWN_CHARACTERS = 200
+_SHORT_TEMP_ROOT = "/tmp"  # noqa: S108 - a socket's path may have 107 bytes; TMPDIR can be too long
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+}
+
+
+@dataclass(frozen=True)
+class ClusterSpec:
+    """Which Ray to use.
+
+    `environment` is set in every worker: paths of credential files and endpoints, never secrets.
+    `num_cpus` bounds a Ray of our own; None takes what the machine has.
+    """
+
+    address: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    num_cpus: int | None = None
+
+
+class Cluster:
+    """The Ray of a `ClusterSpec`, joined or started by the first `connect` and left by `close`."""
+
+    def __init__(self, spec: ClusterSpec) -> None:
+        self.spec = spec
+        self._connected = False
+        self._temp_dir: Path | None = None
+        self._environment_before: dict[str, str | None] = {}
+
+    def __enter__(self) -> Self:
+        """Nothing is started here."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave Ray."""
+        self.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether `connect` was called, and `close` was not."""
+        return self._connected
+
+    def connect(self) -> None:
+        """Join the Ray at `spec.address`, or start one; no effect where that is done.
+
+        Raises:
+            ServiceError: the address does not answer, or Ray does not start.
+        """
+        if self._connected:
+            return
+        try:
+            if self.spec.address is None:
+                self._start()
+            else:
+                self._join(self.spec.address)
+        except BaseException:
+            self.close()
+            raise
+        self._connected = True
+
+    def close(self) -> None:
+        """Leave Ray; a Ray of our own is stopped and its files are removed."""
+        if self._connected or self._environment_before:
+            import ray  # noqa: PLC0415 - Ray is loaded only where it is used
+
+            ray.shutdown()
+        self._connected = False
+        if self._temp_dir is not None:
+            shutil.rmtree(self._temp_dir, ignore_errors=True)
+            self._temp_dir = None
+        apply_environment(self._environment_before)
+        self._environment_before = {}
+
+    def num_cpus(self) -> int:
+        """CPUs of the whole cluster, at least 1; connects."""
+        return max(1, int(self._resources().get("CPU", 1)))
+
+    def num_gpus(self) -> int:
+        """GPUs of the whole cluster; connects."""
+        return int(self._resources().get("GPU", 0))
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        num_cpus: float = 1,
+        max_in_flight: int | None = None,
+    ) -> Iterator[tuple[int, Result]]:
+        """`(index, function(item))` of each item, as they finish.
+
+        Each item is a task of `num_cpus` CPUs in a worker process. At most `max_in_flight` are
+        submitted at a time (by default two for each that can run at once), and `items` is drawn
+        from as they finish, so it may be long. What is outstanding is cancelled when the caller
+        stops early, is interrupted, or a task fails.
+
+        Raises:
+            VideogenError: the very error that a task raised.
+            StageFailedError: a worker process died under the same item again and again.
+        """
+        self.connect()
+        import ray  # noqa: PLC0415 - Ray is loaded only where it is used
+
+        limit = max_in_flight or 2 * max(1, int(self.num_cpus() / num_cpus))
+        task = ray.remote(num_cpus=num_cpus, max_retries=_TASK_RETRIES)(function)
+        numbered = enumerate(items)
+        in_flight: dict[ObjectRef[Result], tuple[int, Item]] = {}
+        try:
+            while True:
+                for index, item in numbered:
+                    in_flight[task.remote(item)] = index, item
+                    if len(in_flight) >= limit:
+                        break
+                if not in_flight:
+                    return
+                (done, *_), _ = ray.wait(list(in_flight), num_returns=1)
+                index, item = in_flight.pop(done)
+                yield index, _result(done, item)
+        finally:
+            for reference in in_flight:
+                ray.cancel(reference, force=True)
+
+    def _resources(self) -> dict[str, float]:
+        self.connect()
+        import ray  # noqa: PLC0415 - Ray is loaded only where it is used
+
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray's
+        return resources
+
+    def _join(self, address: str) -> None:
+        _require_answer(address)
+        self._change_environment(dict(_QUIET))
+        self._init({"address": address})
+
+    def _start(self) -> None:
+        self._temp_dir = Path(tempfile.mkdtemp(prefix="vg-", dir=_SHORT_TEMP_ROOT))
+        token = self._temp_dir / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        self._change_environment(
+            {**_QUIET, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        )
+        self._init(
+            {
+                "address": "local",
+                "num_cpus": self.spec.num_cpus,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "include_dashboard": False,
+                "_temp_dir": str(self._temp_dir),
+            }
+        )
+
+    def _init(self, options: dict[str, Any]) -> None:
+        import ray  # noqa: PLC0415 - Ray is loaded only where it is used
+        from ray._raylet import (  # type: ignore[attr-defined]  # noqa: PLC0415 - compiled
+            AuthenticationTokenLoader,
+            Config,
+        )
+        from ray.exceptions import RayError  # noqa: PLC0415 - as above
+
+        Config.initialize("")  # Ray read the environment when it was imported, maybe before us
+        AuthenticationTokenLoader.instance().reset_cache()
+        environment = dict(self.spec.environment)
+        try:
+            with _signal_handlers_kept():
+                ray.init(
+                    **options,
+                    runtime_env={"env_vars": environment} if environment else None,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+        except (RayError, RuntimeError, ValueError, OSError) as error:
+            where = f"the Ray at {self.spec.address}" if self.spec.address else "a Ray of our own"
+            raise ServiceError(
+                f"{where} cannot be used: {_first_line(error)}; look at `videogen stack status`, "
+                "or unset execution.ray_address and RAY_ADDRESS for a Ray of this process"
+            ) from error
+
+    def _change_environment(self, changes: dict[str, str | None]) -> None:
+        self._environment_before = {name: environment_value(name) for name in changes}
+        apply_environment(changes)
+
+
+def _require_answer(address: str) -> None:
+    """Raise `ServiceError` now where nothing listens; Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ServiceError(
+            f"Ray address {address!r} is not HOST:PORT; mend execution.ray_address or RAY_ADDRESS"
+        )
+    try:
+        with socket.create_connection((host, int(port)), timeout=_ANSWER_TIMEOUT_S) as connection:
+            connection.sendall(_HTTP2_PREFACE + _HTTP2_SETTINGS)
+            answer = connection.recv(len(_HTTP2_SETTINGS), socket.MSG_WAITALL)
+        reason = "what listens there is something else"
+    except OSError as error:
+        answer, reason = b"", str(error)
+    if answer[_FRAME_TYPE] != _HTTP2_SETTINGS[_FRAME_TYPE]:
+        raise ServiceError(
+            f"no Ray answers at {address} ({reason}); start one with `videogen stack up`, or unset "
+            "execution.ray_address and RAY_ADDRESS for a Ray of this process"
+        )
+
+
+def _result(reference: "ObjectRef[Result]", item: object) -> Result:
+    import ray  # noqa: PLC0415 - Ray is loaded only where it is used
+    from ray.exceptions import RayError, RayTaskError  # noqa: PLC0415 - as above
+
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, VideogenError):
+            raise error.cause from error
+        raise
+    except RayError as error:
+        raise StageFailedError(
+            f"Ray could not finish the task for {repr(item)[:_SHOWN_CHARACTERS]} in "
+            f"{_TASK_RETRIES + 1} attempts: {_first_line(error)} A worker that dies is most often "
+            "out of memory: run fewer at once"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Take back the SIGTERM handler that `ray.init` installs (it exits with 15)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
