@@ -37,7 +37,10 @@ _MIXED: Final[dict[str, tuple[int, int, int, int, int, int]]] = {
 }
 """Channels of branch 0, branch 1 (1x1, 3x3), branch 2 (1x1, 3x3), branch 3."""
 
-Triple = tuple[int, int, int]
+Frames = Float[Tensor, "b t h w c"]
+"""Channels innermost in memory, which is what the fast CPU kernels want and 1x1 kernels need."""
+
+_ROWS: Final = 49
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -46,41 +49,65 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _pad_same(x: Float[Tensor, "b c t h w"], kernel: Triple, stride: Triple) -> Tensor:
-    pads = [
-        side
-        for axis in (2, 1, 0)  # F.pad wants the last axis first
-        for side in same_padding(x.shape[axis + 2], kernel[axis], stride[axis])
-    ]
-    return F.pad(x, pads) if any(pads) else x
+class _Pointwise(nn.Module):
+    """1x1x1 convolution, folded batch norm, ReLU.
+
+    All cells are laid out as 49 rows (a factor of every frame size here): PyTorch hands 2-D
+    convolutions of 16 rows or more to oneDNN, and smaller or 3-D ones to a loop half as fast.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, 1)
+
+    def forward(self, x: Frames) -> Frames:
+        rows = rearrange(x.reshape(_ROWS, 1, -1, x.shape[-1]), "r one n c -> r c one n")
+        out = F.relu_(self.conv(rows))
+        return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], -1)
 
 
-class _Unit(nn.Module):
-    """Convolution, folded batch norm, ReLU."""
+class _Conv(nn.Module):
+    """Convolution with a cubic kernel and the same stride everywhere, folded batch norm, ReLU."""
 
-    def __init__(
-        self, channels: tuple[int, int], kernel: Triple = (1, 1, 1), stride: Triple = (1, 1, 1)
-    ) -> None:
+    def __init__(self, channels: int, width: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
-        self.symmetric = stride == (1, 1, 1)
-        padding = tuple(size // 2 for size in kernel) if self.symmetric else 0
-        self.conv = nn.Conv3d(*channels, kernel, stride, padding)
+        self.conv = nn.Conv3d(channels, width, kernel, stride, kernel // 2 if stride == 1 else 0)
 
-    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c2 t2 h2 w2"]:
-        padded = x if self.symmetric else _pad_same(x, self.kernel, self.stride)
-        return F.relu_(self.conv(padded))
+    def forward(self, x: Frames) -> Frames:
+        if self.stride > 1:
+            sizes = (x.shape[3], x.shape[2], x.shape[1])  # F.pad wants the last axis first
+            pads = [side for n in sizes for side in same_padding(n, self.kernel, self.stride)]
+            x = F.pad(x, (0, 0, *pads))
+        out = F.relu_(self.conv(x.permute(0, 4, 1, 2, 3)))
+        return out.permute(0, 2, 3, 4, 1)
 
 
 class _Pool(nn.Module):
-    """Max pooling; its input is never negative, so padding with zeros is padding with nothing."""
+    """Max pooling, in space and then in time; frame sizes are even wherever the stride is 2."""
 
-    def __init__(self, kernel: Triple, stride: Triple) -> None:
+    def __init__(self, time: tuple[int, int], space: tuple[int, int]) -> None:
         super().__init__()
-        self.kernel, self.stride = kernel, stride
+        (self.kernel, self.stride), self.space = time, space
 
-    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t2 h2 w2"]:
-        return F.max_pool3d(_pad_same(x, self.kernel, self.stride), self.kernel, self.stride)
+    def forward(self, x: Frames) -> Frames:
+        kernel, stride = self.space
+        frames = x.flatten(0, 1).permute(0, 3, 1, 2)
+        padding = 1 if stride == 1 else 0
+        pooled = F.max_pool2d(frames, kernel, stride, padding, ceil_mode=True)
+        return self._over_time(pooled.permute(0, 2, 3, 1).unflatten(0, x.shape[:2]))
+
+    def _over_time(self, x: Frames) -> Frames:
+        if self.kernel == 1:
+            return x
+        before, after = same_padding(x.shape[1], self.kernel, self.stride)
+        padded = F.pad(x, (0, 0, 0, 0, 0, 0, before, after))  # zeros: no input is negative
+        span = padded.shape[1] - self.kernel + 1
+        shifted = [padded[:, k : k + span : self.stride] for k in range(self.kernel)]
+        out = torch.maximum(shifted[0], shifted[1])
+        for more in shifted[2:]:
+            torch.maximum(out, more, out=out)
+        return out
 
 
 class _Mixed(nn.Module):
@@ -89,14 +116,23 @@ class _Mixed(nn.Module):
     def __init__(self, channels: int, widths: tuple[int, int, int, int, int, int]) -> None:
         super().__init__()
         w0, w1, w1_3x3, w2, w2_3x3, w3 = widths
-        cube = (3, 3, 3)
-        self.b0 = _Unit((channels, w0))
-        self.b1 = nn.Sequential(_Unit((channels, w1)), _Unit((w1, w1_3x3), cube))
-        self.b2 = nn.Sequential(_Unit((channels, w2)), _Unit((w2, w2_3x3), cube))
-        self.b3 = nn.Sequential(_Pool(cube, (1, 1, 1)), _Unit((channels, w3)))
+        self.b0 = _Pointwise(channels, w0)
+        self.b1_1x1, self.b1_3x3 = _Pointwise(channels, w1), _Conv(w1, w1_3x3)
+        self.b2_1x1, self.b2_3x3 = _Pointwise(channels, w2), _Conv(w2, w2_3x3)
+        self.b3_pool, self.b3 = _Pool((3, 1), (3, 1)), _Pointwise(channels, w3)
 
-    def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c2 t h w"]:
-        return torch.cat([self.b0(x), self.b1(x), self.b2(x), self.b3(x)], dim=1)
+    def forward(self, x: Frames) -> Frames:
+        b1, b2 = self.b1_3x3(self.b1_1x1(x)), self.b2_3x3(self.b2_1x1(x))
+        return torch.cat([self.b0(x), b1, b2, self.b3(self.b3_pool(x))], dim=-1)
+
+    def units(self) -> Iterator[tuple[str, nn.Conv2d | nn.Conv3d]]:
+        """Its convolutions with their names among the weights."""
+        yield "Branch_0/Conv3d_0a_1x1", self.b0.conv
+        yield "Branch_1/Conv3d_0a_1x1", self.b1_1x1.conv
+        yield "Branch_1/Conv3d_0b_3x3", self.b1_3x3.conv
+        yield "Branch_2/Conv3d_0a_1x1", self.b2_1x1.conv
+        yield "Branch_2/Conv3d_0b_3x3", self.b2_3x3.conv
+        yield "Branch_3/Conv3d_0b_1x1", self.b3.conv
 
 
 class I3D(nn.Module):
@@ -104,42 +140,37 @@ class I3D(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: dict[str, nn.Module] = {
-            "Conv3d_1a_7x7": _Unit((3, 64), (7, 7, 7), (2, 2, 2)),
-            "MaxPool3d_2a_3x3": _Pool((1, 3, 3), (1, 2, 2)),
-            "Conv3d_2b_1x1": _Unit((64, 64)),
-            "Conv3d_2c_3x3": _Unit((64, 192), (3, 3, 3)),
-            "MaxPool3d_3a_3x3": _Pool((1, 3, 3), (1, 2, 2)),
-        }
+        self.trunk = nn.Sequential()
+        self.trunk.add_module("Conv3d_1a_7x7", _Conv(3, 64, 7, 2))
+        self.trunk.add_module("MaxPool3d_2a_3x3", _Pool((1, 1), (3, 2)))
+        self.trunk.add_module("Conv3d_2b_1x1", _Pointwise(64, 64))
+        self.trunk.add_module("Conv3d_2c_3x3", _Conv(64, 192))
+        self.trunk.add_module("MaxPool3d_3a_3x3", _Pool((1, 1), (3, 2)))
         channels = 192
         for name, widths in _MIXED.items():
             if name == "Mixed_4b":
-                layers["MaxPool3d_4a_3x3"] = _Pool((3, 3, 3), (2, 2, 2))
+                self.trunk.add_module("MaxPool3d_4a_3x3", _Pool((3, 2), (3, 2)))
             if name == "Mixed_5b":
-                layers["MaxPool3d_5a_2x2"] = _Pool((2, 2, 2), (2, 2, 2))
-            layers[name] = _Mixed(channels, widths)
+                self.trunk.add_module("MaxPool3d_5a_2x2", _Pool((2, 2), (2, 2)))
+            self.trunk.add_module(name, _Mixed(channels, widths))
             channels = widths[0] + widths[2] + widths[4] + widths[5]
-        self.trunk = nn.Sequential()
-        for name, layer in layers.items():
-            self.trunk.add_module(name, layer)
-        self.head = nn.Conv3d(channels, NUM_LOGITS, 1)
+        self.head = nn.Linear(channels, NUM_LOGITS)
 
-    def forward(self, clips: Float[Tensor, "b 3 t 224 224"]) -> Float[Tensor, "b 400"]:
+    def forward(self, clips: Frames) -> Float[Tensor, "b 400"]:
         """Logits, averaged over time."""
-        pooled = F.avg_pool3d(self.trunk(clips), (2, 7, 7), stride=1)
-        return self.head(pooled).mean(dim=(2, 3, 4))
+        pooled = self.trunk(clips).mean(dim=(2, 3))
+        pairs = (pooled[:, 1:] + pooled[:, :-1]) / 2
+        out: Tensor = self.head(pairs.mean(dim=1))
+        return out
 
-    def units(self) -> Iterator[tuple[str, nn.Conv3d]]:
+    def units(self) -> Iterator[tuple[str, nn.Conv2d | nn.Conv3d]]:
         """Each batch-normed convolution with its name among the weights."""
         for name, layer in self.trunk.named_children():
-            if isinstance(layer, _Unit):
+            if isinstance(layer, _Conv | _Pointwise):
                 yield name, layer.conv
             elif isinstance(layer, _Mixed):
-                yield f"{name}/Branch_0/Conv3d_0a_1x1", layer.b0.conv
-                for branch, path in ((1, layer.b1), (2, layer.b2)):
-                    yield f"{name}/Branch_{branch}/Conv3d_0a_1x1", path[0].conv
-                    yield f"{name}/Branch_{branch}/Conv3d_0b_3x3", path[1].conv
-                yield f"{name}/Branch_3/Conv3d_0b_1x1", layer.b3[1].conv
+                for path, conv in layer.units():
+                    yield f"{name}/{path}", conv
 
 
 def fold(network: I3D, weights: Mapping[str, NDArray[np.generic]]) -> None:
@@ -155,13 +186,18 @@ def fold(network: I3D, weights: Mapping[str, NDArray[np.generic]]) -> None:
     _assign(network.head, weights[f"{head}/kernel"], weights[f"{head}/bias"])
 
 
-def _assign(conv: nn.Conv3d, kernel: NDArray[np.generic], bias: NDArray[np.generic]) -> None:
-    if conv.bias is None:
-        raise AssertionError("every convolution carries the folded bias")
+def _assign(
+    layer: nn.Conv2d | nn.Conv3d | nn.Linear,
+    kernel: NDArray[np.generic],
+    bias: NDArray[np.generic],
+) -> None:
     folded = rearrange(torch.from_numpy(kernel), "t h w i o -> o i t h w")
-    with torch.no_grad():
-        conv.weight.copy_(folded)
-        conv.bias.copy_(torch.from_numpy(bias))
+    layer.load_state_dict(
+        {"weight": folded.reshape(layer.weight.shape), "bias": torch.from_numpy(bias)}
+    )
+    if isinstance(layer, nn.Conv3d):
+        innermost = layer.weight.detach().contiguous(memory_format=torch.channels_last_3d)
+        layer.weight = nn.Parameter(innermost)
 
 
 @cache
@@ -171,18 +207,18 @@ def load_network(weights: Path) -> I3D:
     Raises:
         EvaluationError: the file is missing or damaged.
     """
-    network = I3D().eval().requires_grad_(requires_grad=False)
+    network = I3D()
     fold(network, read_weights(weights))
-    return network.to(memory_format=torch.channels_last_3d)
+    network.eval().requires_grad_(requires_grad=False)
+    return network
 
 
-def preprocess(clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b c t 224 224"]:
+def preprocess(clips: UInt8[Tensor, "b t h w c"]) -> Frames:
     """Frames scaled to [-1, 1] and resized bilinearly: half-pixel centres, no antialias."""
-    frames = rearrange(clips, "b t h w c -> (b t) c h w").float().div_(127.5).sub_(1)
-    frames = frames.contiguous(memory_format=torch.channels_last)
+    frames = clips.flatten(0, 1).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
     if frames.shape[-2:] != (SIZE, SIZE):
         frames = F.interpolate(frames, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
-    return rearrange(frames, "(b t) c h w -> b c t h w", b=len(clips))
+    return frames.permute(0, 2, 3, 1).unflatten(0, clips.shape[:2])
 
 
 def logits(
