@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="a preset's name (`videogen presets`) or a YAML file")
+    str,
+    typer.Argument(metavar="CONFIG", help="a preset's name (`videogen presets`) or a YAML file"),
 ]
 SetOption = Annotated[
     list[str] | None,

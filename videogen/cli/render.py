@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from videogen.errors import ConfigError
 from videogen.progress import Progress, ProgressEvent
 
 ProgressStyle = Literal["auto", "bar", "plain", "jsonl"]
@@ -37,6 +38,15 @@ def shown(style: ProgressStyle) -> Iterator[Progress]:
             yield _Plain()
         case "jsonl":
             yield _write_json_line
+
+
+def style_of(option: str) -> ProgressStyle:
+    """The style that `--progress` names. Raises `ConfigError`."""
+    if option not in get_args(ProgressStyle):
+        raise ConfigError(
+            f"--progress {option!r}: choose one of {', '.join(get_args(ProgressStyle))}"
+        )
+    return cast(ProgressStyle, option)
 
 
 def say(message: str) -> None:

@@ -108,9 +108,7 @@ class Stages:
         inputs = {"snapshot": dataset.snapshot, "checkpoint": checkpoint.manifest_sha256}
         return StageTask("evaluate", inputs, EvaluationReport, work, lambda _: True)
 
-    def register(
-        self, checkpoint: CheckpointRef, report: EvaluationReport
-    ) -> StageTask[ModelRef]:
+    def register(self, checkpoint: CheckpointRef, report: EvaluationReport) -> StageTask[ModelRef]:
         """Registration, bound to a checkpoint and its report."""
         dataset = self.dataset()
 

@@ -1,0 +1,91 @@
+"""What a command works on: the store, the tracking server, the cluster, the environment.
+
+What the config and the environment leave open, the embedded services of this machine fill in; an
+`s3://` root that is configured never falls back to them.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from videogen.cli.render import say
+from videogen.config.run import RunConfig
+from videogen.config.sections import StorageConfig
+from videogen.config.settings import Settings, apply_environment
+from videogen.execution.ray_session import Cluster, ClusterSpec
+from videogen.progress import Progress
+from videogen.stack import embedded
+from videogen.stack.credentials import session_credentials
+from videogen.storage.base import ObjectStore
+from videogen.storage.connect import open_store
+from videogen.tracking_spec import TrackerSpec
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything around a run."""
+
+    config: RunConfig
+    """With `storage` and `execution` filled in."""
+    settings: Settings
+    store: ObjectStore
+    tracking_uri: str
+    artifact_location: str | None
+    """Where MLflow keeps artifacts of new experiments; None leaves it to a server of the user's."""
+    cluster: Cluster
+
+    def start_tracking(self, run_id: str) -> TrackerSpec:
+        """The MLflow run of this run, made where it is missing."""
+        from videogen.tracking import start_run
+
+        return start_run(self.tracking_uri, self.config.name, self.artifact_location, run_id)
+
+
+@contextmanager
+def connect(config: RunConfig, settings: Settings, progress: Progress) -> Iterator[Services]:
+    """Everything that a command needs, for the length of the block; lazily where it costs time.
+
+    Changes this process's environment so that every S3 client in it finds the store.
+    """
+    with ExitStack() as borrowed:
+        storage, environment = _storage(config.storage, settings, progress, borrowed)
+        apply_environment(environment)
+        own_tracking = config.execution.tracking_uri or settings.tracking_uri
+        tracking_uri = own_tracking or embedded.tracking_uri(settings)
+        execution = config.execution.model_copy(update={"tracking_uri": tracking_uri})
+        address = config.execution.ray_address or settings.ray_address
+        address = address or embedded.join_ray(settings)
+        spec = ClusterSpec(
+            address=address,
+            environment={name: value for name, value in environment.items() if value is not None},
+        )
+        cluster = borrowed.enter_context(Cluster(spec))
+        yield Services(
+            config=config.model_copy(update={"storage": storage, "execution": execution}),
+            settings=settings,
+            store=open_store(storage),
+            tracking_uri=tracking_uri,
+            artifact_location=None if own_tracking else f"{storage.root}/mlflow",
+            cluster=cluster,
+        )
+
+
+def _storage(
+    storage: StorageConfig, settings: Settings, progress: Progress, borrowed: ExitStack
+) -> tuple[StorageConfig, dict[str, str | None]]:
+    if storage.root is None:
+        s3 = borrowed.enter_context(embedded.borrow_s3(settings, progress))
+        if s3.started:
+            say(
+                f"storage.root is not set: the embedded S3 at {s3.endpoint_url} serves this "
+                f"command, its data in {settings.state_dir / 's3'} (`videogen stack up` keeps it)"
+            )
+        filled = StorageConfig(root=s3.root, endpoint_url=s3.endpoint_url)
+        return filled, embedded.environment(settings)
+    environment = session_credentials(settings) if storage.root.startswith("s3://") else {}
+    if storage.endpoint_url:
+        environment |= {
+            "AWS_ENDPOINT_URL": storage.endpoint_url,
+            "MLFLOW_S3_ENDPOINT_URL": storage.endpoint_url,
+        }
+    return storage, environment

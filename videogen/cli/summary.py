@@ -1,0 +1,72 @@
+"""What a command says at its end: what came of it, where it is, what to do next."""
+
+from typing import Any
+
+from videogen.artifacts import (
+    CheckpointRef,
+    DatasetRef,
+    EvaluationReport,
+    ModelRef,
+    StageResult,
+)
+
+
+def stage_json(result: StageResult) -> dict[str, Any]:
+    """A stage's result as `--json` prints it: the artifact, with run, key and reuse beside it."""
+    return {
+        **result.artifact,
+        "stage": result.stage,
+        "run_id": result.run_id,
+        "key": result.key,
+        "reused_from": result.reused_from,
+        "seconds": result.seconds,
+    }
+
+
+def stage_line(result: StageResult) -> str:
+    """One line for people."""
+    reused = f" (reused from run {result.reused_from})" if result.reused_from else ""
+    return f"{result.stage}: {_outcome(result)}{reused}"
+
+
+def _outcome(result: StageResult) -> str:
+    match result.stage:
+        case "ingest":
+            return _ingested(DatasetRef.model_validate(result.artifact), result.seconds)
+        case "train":
+            trained = CheckpointRef.model_validate(result.artifact)
+            return f"{trained.clips_seen:,} clips seen in {_duration(result.seconds)}"
+        case "evaluate":
+            return _judged(EvaluationReport.model_validate(result.artifact))
+        case _:
+            model = ModelRef.model_validate(result.artifact)
+            aliases = ", ".join(f"@{alias}" for alias in model.aliases) or "no alias"
+            return f"{model.name} version {model.version} ({aliases})"
+
+
+def _ingested(dataset: DatasetRef, seconds: float) -> str:
+    quarantined = f", {len(dataset.quarantined)} sources quarantined" if dataset.quarantined else ""
+    new = (
+        f"{dataset.new_sources} new videos in {_duration(seconds)}"
+        if dataset.new_sources
+        else "nothing new"
+    )
+    return (
+        f"{new}; dataset {dataset.dataset} has {dataset.clips} clips of {dataset.sources} "
+        f"videos{quarantined} (snapshot {dataset.snapshot[:12]})"
+    )
+
+
+def _judged(report: EvaluationReport) -> str:
+    yardsticks = ", ".join(f"{name} {value:.0f}" for name, value in report.yardsticks.items())
+    return f"{report.protocol.name} {report.metrics.get('fvd', float('nan')):.0f} ({yardsticks})"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def run_summary(document: dict[str, Any]) -> str:
+    """The closing lines of a run, from what the flow printed."""
+    return ""
