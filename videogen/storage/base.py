@@ -59,7 +59,7 @@ class ObjectStore(Protocol):
         """Write the object to a local path, whole or not at all. Raises `ObjectMissingError`."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Objects whose key starts with `prefix`, in key order, page by page."""
+        """Objects whose key starts with `prefix`, in the order of their keys' UTF-8 bytes."""
 
     def delete(self, key: str) -> None:
         """Remove; no error where nothing is."""

@@ -174,20 +174,10 @@ class S3Store:
             staged.unlink(missing_ok=True)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """See `ObjectStore.list`."""
+        """See `ObjectStore.list`. Sorted here: SeaweedFS puts `a/b` before `a-b`."""
         check_prefix(self.root, prefix)
-        token: dict[str, str] = {}
-        while True:
-            with translated(self._place, prefix):
-                page = self._client.list_objects_v2(
-                    Bucket=self._bucket, Prefix=self._prefix + prefix, **token
-                )
-            for found in page.get("Contents", ()):
-                key = str(found["Key"]).removeprefix(self._prefix)
-                yield ObjectInfo(key, int(found["Size"]), str(found["ETag"]))
-            if not page.get("IsTruncated"):
-                return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+        found = [info for page in self._pages(prefix) for info in page]
+        yield from sorted(found, key=lambda info: info.key.encode())
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
@@ -238,6 +228,21 @@ class S3Store:
 
     def _name(self, key: str) -> str:
         return self._prefix + check_key(self.root, key)
+
+    def _pages(self, prefix: str) -> Iterator[Iterator[ObjectInfo]]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        with translated(self._place, prefix):
+            for page in pages:
+                yield (
+                    ObjectInfo(
+                        str(item["Key"]).removeprefix(self._prefix),
+                        int(item["Size"]),
+                        str(item["ETag"]),
+                    )
+                    for item in page.get("Contents", ())
+                )
 
     def _read(self, key: str, **options: str) -> tuple[bytes, str]:
         """Body and etag; a body that breaks off is asked for again, which boto3 does not do."""

@@ -1,0 +1,47 @@
+"""Free ports on loopback, from a range that nothing else here uses.
+
+20000 to 22767 is below the ephemeral range, above Ray's workers (10002 to 19999), and its gRPC
+counterparts (plus 10000) stay below the ephemeral range too.
+"""
+
+import random
+import socket
+from collections.abc import Mapping
+
+from videogen.errors import ServiceError
+
+FIRST, LAST = 20000, 22767
+GRPC_OFFSET = 10000
+_LOOPBACK = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """Whether both `port` and its gRPC counterpart can be bound on loopback now."""
+    return _can_bind(port) and _can_bind(port + GRPC_OFFSET)
+
+
+def choose(wanted: Mapping[str, int], *, remembered: Mapping[str, int]) -> dict[str, int]:
+    """A free port for each role: the one remembered, else the usual one, else any of the range."""
+    chosen: dict[str, int] = {}
+    candidates = random.sample(range(FIRST, LAST + 1), LAST + 1 - FIRST)
+    for role, usual in wanted.items():
+        for port in (remembered.get(role, usual), usual, *candidates):
+            if port not in chosen.values() and is_free(port):
+                chosen[role] = port
+                break
+        else:
+            raise ServiceError(
+                f"no port from {FIRST} to {LAST} is free on {_LOOPBACK} for {role}: "
+                "end some of the programs that listen there"
+            )
+    return chosen
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_LOOPBACK, port))
+        except OSError:
+            return False
+    return True
