@@ -15,7 +15,6 @@ from videogen.cli import (
     configs,
     generation,
     measures,
-    registries,
     run,
     stack_commands,
     stage_commands,
@@ -31,15 +30,15 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     help=(
         "Raw video in, a registered, evaluated, servable video generator out.\n\n"
-        "Start with [bold]make demo[/bold], or: "
-        "[bold]videogen run demo --set ingest.sources=\\[DIR] --set name=mine[/bold]"
+        "Start with `make demo`, or: "
+        "`videogen run demo --set ingest.sources=[DIR] --set name=mine`"
     ),
     epilog="Any command takes --debug: the traceback of an error instead of one line.",
 )
-for _module in (run, stage_commands, generation, measures, configs, registries):
+for _module in (run, stage_commands, generation, measures, configs):
     app.registered_commands.extend(_module.commands.registered_commands)
     app.registered_groups.extend(_module.commands.registered_groups)
 app.add_typer(stack_commands.commands, name="stack")
@@ -55,7 +54,9 @@ def main() -> None:
     sys.exit(run_command(arguments, debug=len(arguments) < len(sys.argv) - 1))
 
 
-def run_command(arguments: list[str], *, debug: bool = False) -> int:
+def run_command(  # noqa: PLR0911 - one return an exit code
+    arguments: list[str], *, debug: bool = False
+) -> int:
     """Run one command line; the exit code. Errors are printed, never raised."""
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
@@ -95,7 +96,7 @@ def _one_line(message: str) -> str:
     return " ".join(message.split())
 
 
-def _raise_terminated(signum: int, frame: FrameType | None) -> None:
+def _raise_terminated(_signum: int, _frame: FrameType | None) -> None:
     raise _TerminatedError
 
 

@@ -20,7 +20,7 @@ ClipsArgument = Annotated[
 
 
 @commands.command()
-def fvd(  # noqa: PLR0913 - the options of a command
+def fvd(
     a: ClipsArgument,
     b: ClipsArgument,
     num_frames: Annotated[int | None, typer.Option(min=1, help="frames of each clip")] = None,

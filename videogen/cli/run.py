@@ -28,7 +28,7 @@ from videogen.cli.summary import run_summary
 from videogen.config.loading import to_yaml
 from videogen.config.run import STAGES, RunConfig
 from videogen.config.settings import Settings, child_environment
-from videogen.errors import StageFailedError, VideogenError
+from videogen.errors import StageFailedError
 from videogen.presets import load_config
 from videogen.progress import Progress, ProgressEvent
 from videogen.runs.handle import RunHandle, checked_run_id, new_run_id
@@ -53,7 +53,7 @@ def run(  # noqa: PLR0913 - the options of a command
 
     What was done before for the same config and data is reused; an interrupted run goes on.
 
-    Example: videogen run demo --set ingest.sources=\\[DIR] --set name=mine
+    Example: videogen run demo --set ingest.sources=[DIR] --set name=mine
     """
     loaded = load_config(config, overrides or ())
     settings = Settings.from_environment()

@@ -45,27 +45,27 @@ class Services:
 def connect(config: RunConfig, settings: Settings, progress: Progress) -> Iterator[Services]:
     """Everything that a command needs, for the length of the block; lazily where it costs time.
 
-    Changes this process's environment so that every S3 client in it finds the store.
+    Changes this process's environment, so that every S3 client and Ray in it finds its server.
     """
     with ExitStack() as borrowed:
         storage, environment = _storage(config.storage, settings, progress, borrowed)
         apply_environment(environment)
+        apply_environment(_stack_beside(config, settings))
+        settings = Settings.from_environment()
         own_tracking = config.execution.tracking_uri or settings.tracking_uri
-        tracking_uri = own_tracking or embedded.tracking_uri(settings)
-        execution = config.execution.model_copy(update={"tracking_uri": tracking_uri})
+        embedded_uri = embedded.tracking_uri(settings)
+        tracking_uri = own_tracking or embedded_uri
+        handed_on = {name: value for name, value in environment.items() if value is not None}
         address = config.execution.ray_address or settings.ray_address
-        address = address or embedded.join_ray(settings)
-        spec = ClusterSpec(
-            address=address,
-            environment={name: value for name, value in environment.items() if value is not None},
-        )
-        cluster = borrowed.enter_context(Cluster(spec))
+        cluster = borrowed.enter_context(Cluster(ClusterSpec(address, handed_on)))
+        execution = config.execution.model_copy(update={"tracking_uri": tracking_uri})
+        is_embedded = tracking_uri == embedded_uri
         yield Services(
             config=config.model_copy(update={"storage": storage, "execution": execution}),
             settings=settings,
             store=open_store(storage),
             tracking_uri=tracking_uri,
-            artifact_location=None if own_tracking else f"{storage.root}/mlflow",
+            artifact_location=f"{storage.root}/mlflow" if is_embedded else None,
             cluster=cluster,
         )
 
@@ -81,7 +81,7 @@ def _storage(
                 f"command, its data in {settings.state_dir / 's3'} (`videogen stack up` keeps it)"
             )
         filled = StorageConfig(root=s3.root, endpoint_url=s3.endpoint_url)
-        return filled, embedded.environment(settings)
+        return filled, embedded.s3_environment(settings)
     environment = session_credentials(settings) if storage.root.startswith("s3://") else {}
     if storage.endpoint_url:
         environment |= {
@@ -89,3 +89,13 @@ def _storage(
             "MLFLOW_S3_ENDPOINT_URL": storage.endpoint_url,
         }
     return storage, environment
+
+
+def _stack_beside(config: RunConfig, settings: Settings) -> dict[str, str | None]:
+    """The stack's MLflow and Ray, where they run and nothing else is configured."""
+    running = embedded.services_environment(settings)
+    if config.execution.tracking_uri or settings.tracking_uri:
+        running.pop("MLFLOW_TRACKING_URI", None)
+    if config.execution.ray_address or settings.ray_address:
+        running = {name: value for name, value in running.items() if not name.startswith("RAY_")}
+    return running

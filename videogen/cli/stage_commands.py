@@ -28,7 +28,7 @@ commands = typer.Typer()
 _HELP: dict[Stage, str] = {
     "ingest": (
         "Turn videos into frame shards and a dataset snapshot.\n\n"
-        "Example: videogen ingest demo --set ingest.sources=\\[DIR]"
+        "Example: videogen ingest demo --set ingest.sources=[DIR]"
     ),
     "train": (
         "Train on the run's snapshot, or the dataset's current one.\n\n"

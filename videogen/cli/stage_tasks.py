@@ -19,7 +19,6 @@ from videogen.runs.stages import (
     run_stage,
 )
 
-
 A = TypeVar("A", bound=Artifact)
 
 
