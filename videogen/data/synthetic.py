@@ -4,8 +4,16 @@ The distribution is small on purpose (3 shapes, 5 colours, 4 backgrounds, one sp
 small generator can learn it in minutes, and motion over 2 s is plain to see.
 """
 
+import hashlib
+import json
+import os
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
+
+from videogen.data.video_write import VideoWriteError, write_video
+from videogen.progress import Progress, ProgressEvent
 
 Frames = NDArray[np.uint8]
 Plane = NDArray[np.float64]
@@ -17,6 +25,10 @@ FPS = 8.0
 NUM_FRAMES = 48
 SIZE = 64
 
+MANIFEST = ".samples.json"
+"""sha256 of each file written, so that a second call sees without encoding what is there."""
+
+_VERSION = 1
 _RADIUS = 0.18
 _SPEED_PER_S = 0.4
 _STREAM = 0x5A3D1E
@@ -43,6 +55,64 @@ def sample_clip(
         cover = _coverage(shape, centre, size)[..., None]
         frames[index] = np.rint(background + cover * (colour - background))
     return frames
+
+
+def write_samples(
+    directory: Path,
+    num_videos: int,
+    seed: int,
+    progress: Progress,
+    *,
+    size: int = SIZE,
+    num_frames: int = NUM_FRAMES,
+) -> tuple[Path, ...]:
+    """Write `sample-NNNNN.mp4` for seeds `seed` to `seed + num_videos - 1`; their paths.
+
+    Files that are there with that content stay untouched, and other files are left alone. Raises
+    `VideoWriteError`.
+    """
+    known = _read_manifest(directory)
+    written: dict[str, str] = {}
+    for done in range(num_videos):
+        number = seed + done
+        path = directory / f"sample-{number:05d}.mp4"
+        what = f"{_VERSION}/{number}/{size}/{num_frames}/{FPS:g}"
+        stamp = known.get(path.name)
+        if stamp is None or stamp != f"{what} {_sha256(path)}":
+            clip = sample_clip(number, num_frames, size)
+            write_video(path, clip, FPS, provenance={"made_by": "videogen samples", "seed": number})
+            stamp = f"{what} {_sha256(path)}"
+        written[path.name] = stamp
+        progress(ProgressEvent("samples", done + 1, num_videos, "videos"))
+    if any(known.get(name) != stamp for name, stamp in written.items()):
+        _write_manifest(directory, known | written)
+    return tuple(directory / name for name in written)
+
+
+def _read_manifest(directory: Path) -> dict[str, str]:
+    try:
+        document = json.loads((directory / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _write_manifest(directory: Path, stamps: dict[str, str]) -> None:
+    staged = directory / f"{MANIFEST}.part"
+    try:
+        staged.write_text(json.dumps(stamps, indent=0, sort_keys=True))
+        os.replace(staged, directory / MANIFEST)  # noqa: PTH105 - in one step
+    except OSError as error:
+        raise VideoWriteError(
+            f"cannot write {directory / MANIFEST}: {error.strerror}; check that there is room"
+        ) from error
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _bounce(travelled: NDArray[np.float64]) -> NDArray[np.float64]:
