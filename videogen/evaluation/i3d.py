@@ -159,9 +159,9 @@ class I3D(nn.Module):
     def forward(self, clips: Frames) -> Float[Tensor, "b 400"]:
         """Logits, averaged over time."""
         pooled = self.trunk(clips).mean(dim=(2, 3))
-        pairs = (pooled[:, 1:] + pooled[:, :-1]) / 2
-        out: Tensor = self.head(pairs.mean(dim=1))
-        return out
+        pairs = (pooled[:, 1:] + pooled[:, :-1]) / 2  # the pool's window is 2 long in time
+        averaged: Tensor = self.head(pairs.mean(dim=1))
+        return averaged
 
     def units(self) -> Iterator[tuple[str, nn.Conv2d | nn.Conv3d]]:
         """Each batch-normed convolution with its name among the weights."""
@@ -218,7 +218,8 @@ def preprocess(clips: UInt8[Tensor, "b t h w c"]) -> Frames:
     frames = clips.flatten(0, 1).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
     if frames.shape[-2:] != (SIZE, SIZE):
         frames = F.interpolate(frames, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
-    return frames.permute(0, 2, 3, 1).unflatten(0, clips.shape[:2])
+    resized: Tensor = frames.permute(0, 2, 3, 1).unflatten(0, clips.shape[:2])
+    return resized
 
 
 def logits(

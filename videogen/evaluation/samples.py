@@ -1,0 +1,66 @@
+"""Clips of a checkpoint's generator: video i of an evaluation depends on seed + i alone."""
+
+import tempfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal, cast
+
+import numpy as np
+from jaxtyping import UInt8
+
+from videogen.artifacts import CheckpointRef
+from videogen.config.sections import EvaluateConfig, StorageConfig
+from videogen.data.frame_codec import encode_clip, read_frames
+from videogen.errors import EvaluationError
+from videogen.models.export import load_generator
+from videogen.models.generator import VideoGenerator
+from videogen.models.sampling import generate
+from videogen.runs import manifest
+from videogen.storage.connect import open_store
+
+_GENERATOR: Final = "generator"
+_CACHED_GENERATORS: Final = 2
+
+
+@lru_cache(maxsize=_CACHED_GENERATORS)
+def open_generator(storage: StorageConfig, prefix: str, manifest_sha256: str) -> VideoGenerator:
+    """The EMA generator of a committed checkpoint, each file verified; kept by this process.
+
+    Raises:
+        CorruptObjectError: a file is missing or is not what the manifest says.
+        EvaluationError: the checkpoint holds no generator.
+    """
+    with tempfile.TemporaryDirectory(prefix="videogen-evaluate-") as scratch:
+        directory = Path(scratch)
+        store = open_store(storage)
+        manifest.fetch(store, prefix, manifest_sha256, directory, below=f"{_GENERATOR}/")
+        if not (directory / _GENERATOR).is_dir():
+            raise EvaluationError(
+                f"{store.root}/{prefix} holds no {_GENERATOR}/: it is no checkpoint that can be "
+                "judged; train again"
+            )
+        generator, _ = load_generator(directory / _GENERATOR)
+    return generator.eval()
+
+
+def draw_fakes(
+    storage: StorageConfig,
+    checkpoint: CheckpointRef,
+    config: EvaluateConfig,
+    indices: Sequence[int],
+    codec: str,
+) -> UInt8[np.ndarray, "n t h w c"]:
+    """Clips of the generator at the reals' stride, passed through the reals' frame codec."""
+    generator = open_generator(storage, checkpoint.prefix, checkpoint.manifest_sha256)
+    clips = generate(
+        generator,
+        [config.seed + index for index in indices],
+        config.num_frames,
+        fps_ratio=float(config.frame_stride),
+        batch_size=config.batch_size,
+    )
+    if codec == "raw":
+        return clips
+    kind = cast("Literal['raw', 'jpeg']", codec)
+    return np.stack([read_frames(encode_clip(clip, kind)) for clip in clips])
