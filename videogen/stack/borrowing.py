@@ -6,16 +6,14 @@ back from a process however it dies.
 """
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from videogen.config.settings import Settings
 from videogen.progress import Progress
 from videogen.stack import lifecycle, state
 from videogen.stack.service import Service
-from videogen.stack.state import ServiceName, ServiceRecord
+from videogen.stack.state import ServiceRecord
 
 
 @contextmanager
@@ -26,20 +24,17 @@ def borrow(
 
     Raises `ServiceError` where it cannot be started.
     """
-    with _open_lock(settings, service.name) as lock:
+    directory = state.make_private(settings.state_dir)
+    try:
+        lock = (directory / f"{service.name}.borrowers").open("ab")
+    except OSError as error:
+        raise state.unusable(directory, error) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        record, started = lifecycle.start(service, settings, progress)
-        if started:
-            _mark(settings, service.name).touch()
         try:
-            yield record, started
+            yield lifecycle.start(service, settings, progress, keep=False)
         finally:
-            _give_back(service, settings, lock)
-
-
-def keep(settings: Settings, name: ServiceName) -> None:
-    """Let a service outlive its borrowers."""
-    _mark(settings, name).unlink(missing_ok=True)
+            _give_back(service, settings, lock.fileno())
 
 
 def _give_back(service: Service, settings: Settings, lock: int) -> None:
@@ -47,23 +42,4 @@ def _give_back(service: Service, settings: Settings, lock: int) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    if _mark(settings, service.name).exists():
-        lifecycle.stop(service, settings)
-        keep(settings, service.name)
-
-
-@contextmanager
-def _open_lock(settings: Settings, name: ServiceName) -> Iterator[int]:
-    directory = state.make_private(settings.state_dir / "borrowed")
-    try:
-        lock = os.open(directory / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise state.unusable(directory, error) from error
-    try:
-        yield lock
-    finally:
-        os.close(lock)
-
-
-def _mark(settings: Settings, name: ServiceName) -> Path:
-    return settings.state_dir / "borrowed" / f"{name}.ends-with-its-borrowers"
+    lifecycle.stop_unless_kept(service, settings)

@@ -1,15 +1,14 @@
 """How one service is started, found again after a crash, and ended."""
 
-import shutil
+import threading
 import time
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from videogen.config.settings import Settings
 from videogen.errors import ServiceError
-from videogen.progress import Progress, ProgressEvent
+from videogen.progress import Progress, ProgressEvent, silent
 from videogen.stack import ports, processes, state
-from videogen.stack.processes import ProcessRecord
 from videogen.stack.service import Service, log_of, marker_of
 from videogen.stack.state import ServiceRecord
 
@@ -18,19 +17,32 @@ _POLL_S = 0.1
 _RECOVERY_S = 5.0
 
 
-def start(service: Service, settings: Settings, progress: Progress) -> tuple[ServiceRecord, bool]:
+def start(
+    service: Service,
+    settings: Settings,
+    progress: Progress = silent,
+    *,
+    keep: bool = True,
+    given_up: threading.Event | None = None,
+) -> tuple[ServiceRecord, bool]:
     """Start a service unless it runs and answers; its record, and whether it was started now.
 
-    What a crash left of it is ended first. Raises `ServiceError` with the end of the log.
+    What a crash left of it is ended first. A service that is not to `keep` ends with the last
+    command that borrowed it. Setting `given_up` ends the wait. Raises `ServiceError` with the end
+    of the log; what was started is stopped then.
     """
     with state.locked(settings.state_dir, service.name):
         known = state.load(settings.state_dir).services.get(service.name)
         if known is not None and _recovers(service, known):
+            if keep and not known.kept:
+                known = replace(known, kept=True)
+                state.remember(settings.state_dir, service.name, known)
             return known, False
         _end(service, settings, known)
         began = time.monotonic()
         progress(ProgressEvent("stack", message=f"starting {service.name}"))
-        record = _start(service, settings, known)
+        start = _Start(service, settings, keep=keep, given_up=given_up or threading.Event())
+        record = start.run(known.ports if known is not None else {})
         seconds = round(time.monotonic() - began, 1)
         message = f"{service.name} answers at {service.address(record.ports)} after {seconds} s"
         progress(ProgressEvent("stack", message=message, values={"seconds": seconds}))
@@ -41,10 +53,15 @@ def stop(service: Service, settings: Settings) -> int:
     """End a service and all it started; how many processes ended. Ports stay remembered."""
     with state.locked(settings.state_dir, service.name):
         known = state.load(settings.state_dir).services.get(service.name)
-        ended = _end(service, settings, known)
-        if known is not None:
-            _forget_process(service, settings, known)
-        return ended
+        return _end(service, settings, known)
+
+
+def stop_unless_kept(service: Service, settings: Settings) -> None:
+    """End a service that no `start` asked to keep."""
+    with state.locked(settings.state_dir, service.name):
+        known = state.load(settings.state_dir).services.get(service.name)
+        if known is not None and not known.kept:
+            _end(service, settings, known)
 
 
 def runs(record: ServiceRecord | None) -> bool:
@@ -64,74 +81,79 @@ def _recovers(service: Service, known: ServiceRecord) -> bool:
     return False
 
 
-def _start(service: Service, settings: Settings, known: ServiceRecord | None) -> ServiceRecord:
-    remembered = known.ports if known is not None else {}
-    for _ in range(_PORT_ATTEMPTS):
-        chosen = ports.choose(service.usual_ports, remembered=remembered)
-        launch = service.launch(settings, chosen)
-        process = processes.spawn(
-            launch.command,
-            environment=launch.environment,
-            marker=marker_of(settings, service.name),
-            log=log_of(settings, service.name),
-        )
-        record = ServiceRecord(chosen, process, str(launch.scratch) if launch.scratch else None)
-        settled = False
-        try:
-            state.remember(settings.state_dir, service.name, record)
-            settled = _await_answer(service, settings, record)
-        finally:
-            if not settled:
-                _end(service, settings, record)
-                _forget_process(service, settings, record)
-        if settled:
-            return record
-    raise ServiceError(
-        f"{service.name} found its ports taken {_PORT_ATTEMPTS} times in a row: "
-        "another program takes ports as fast; end it, then try again"
-    )
-
-
-def _await_answer(service: Service, settings: Settings, record: ServiceRecord) -> bool:
-    """Wait until the service itself answers; False where another program took one of its ports."""
-    process = record.process
-    assert process is not None  # noqa: S101 - `_start` has just started it
-    marker = marker_of(settings, service.name)
-    deadline = time.monotonic() + service.start_timeout_s
-    while processes.is_alive(process):
-        if service.answers(record.ports) and _owns_ports(marker, process, record):
-            service.settle(settings, record.ports)
-            return True
-        if time.monotonic() > deadline:
-            raise _did_not_start(service, settings, f"within {service.start_timeout_s:.0f} s")
-        time.sleep(_POLL_S)
-    if not all(ports.is_free(port) for port in record.ports.values()):
-        return False
-    raise _did_not_start(service, settings, "but ended at once")
-
-
-def _owns_ports(marker: str, process: ProcessRecord, record: ServiceRecord) -> bool:
-    return processes.listens(marker, process, next(iter(record.ports.values())))
-
-
-def _did_not_start(service: Service, settings: Settings, when: str) -> ServiceError:
-    log = log_of(settings, service.name)
-    return ServiceError(
-        f"{service.name} did not answer {when}: its log, {log}, ends with\n{processes.tail(log)}"
-    )
-
-
 def _end(service: Service, settings: Settings, known: ServiceRecord | None) -> int:
     ended = processes.stop(
         marker_of(settings, service.name),
         known.process if known is not None else None,
         grace_s=service.stop_grace_s,
     )
-    service.clean_up(known.ports if known is not None else {})
-    if known is not None and known.scratch is not None:
-        shutil.rmtree(Path(known.scratch), ignore_errors=True)
+    service.clean_up(settings, known.ports if known is not None else {})
+    if known is not None and known.process is not None:
+        state.remember(settings.state_dir, service.name, ServiceRecord(known.ports))
     return ended
 
 
-def _forget_process(service: Service, settings: Settings, record: ServiceRecord) -> None:
-    state.remember(settings.state_dir, service.name, replace(record, process=None, scratch=None))
+@dataclass(frozen=True)
+class _Start:
+    """One start of a service, while its lock is held."""
+
+    service: Service
+    settings: Settings
+    keep: bool
+    given_up: threading.Event
+
+    def run(self, remembered: Mapping[str, int]) -> ServiceRecord:
+        """Start on free ports; on others again where a program took one in between."""
+        for _ in range(_PORT_ATTEMPTS):
+            chosen = ports.choose(self.service.usual_ports, remembered=remembered)
+            record = self._spawn(chosen)
+            answers = False
+            try:
+                state.remember(self.settings.state_dir, self.service.name, record)
+                answers = self._await_answer(record)
+            finally:
+                if not answers:
+                    _end(self.service, self.settings, record)
+            if answers:
+                return record
+        raise ServiceError(
+            f"{self.service.name} found its ports taken {_PORT_ATTEMPTS} times in a row: "
+            "another program takes ports as fast; end it, then try again"
+        )
+
+    def _spawn(self, chosen: dict[str, int]) -> ServiceRecord:
+        launch = self.service.launch(self.settings, chosen)
+        process = processes.spawn(
+            launch.command,
+            environment=launch.environment,
+            marker=marker_of(self.settings, self.service.name),
+            log=log_of(self.settings, self.service.name),
+        )
+        return ServiceRecord(chosen, process, kept=self.keep)
+
+    def _await_answer(self, record: ServiceRecord) -> bool:
+        """Wait for the service's own answer; False where another program took one of its ports."""
+        timeout_s = self.service.start_timeout_s
+        deadline = time.monotonic() + timeout_s
+        while runs(record):
+            if self.service.answers(record.ports) and self._owns_ports(record):
+                self.service.settle(self.settings, record.ports)
+                return True
+            if time.monotonic() > deadline:
+                raise self._failure(f"did not answer within {timeout_s:.0f} s")
+            if self.given_up.wait(_POLL_S):
+                raise ServiceError(f"{self.service.name} was stopped before it answered")
+        if not all(ports.is_free(port) for port in record.ports.values()):
+            return False
+        raise self._failure("ended at once")
+
+    def _owns_ports(self, record: ServiceRecord) -> bool:
+        marker = marker_of(self.settings, self.service.name)
+        first = next(iter(record.ports.values()))
+        return record.process is not None and processes.listens(marker, record.process, first)
+
+    def _failure(self, what: str) -> ServiceError:
+        log = log_of(self.settings, self.service.name)
+        return ServiceError(
+            f"{self.service.name} {what}: its log, {log}, ends with\n{processes.tail(log)}"
+        )

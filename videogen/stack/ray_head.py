@@ -1,6 +1,8 @@
 """A Ray head of this machine, behind a token: Ray cannot be held to loopback."""
 
+import hashlib
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -9,10 +11,11 @@ from typing import ClassVar
 
 from videogen.config.settings import Settings
 from videogen.stack import state
-from videogen.stack.service import LOOPBACK, Launch, Service, answers_get
+from videogen.stack.service import LOOPBACK, Launch, Service, accepts, answers_get
 from videogen.stack.state import ServiceName
 
 _OBJECT_STORE_BYTES = 200_000_000
+_SHORT_ROOT = "/tmp"  # noqa: S108 - a socket's path may have 107 bytes; TMPDIR can be too long
 
 
 def token_file(settings: Settings) -> Path:
@@ -63,7 +66,7 @@ class RayHead(Service):
         token = token_file(settings)
         if not token.exists():
             state.write_privately(token, secrets.token_hex(32))
-        scratch = Path(tempfile.mkdtemp(prefix="vg-ray-", dir="/tmp"))
+        scratch = Path(tempfile.mkdtemp(prefix=_scratch_prefix(settings), dir=_SHORT_ROOT))
         options = {
             "port": ports["gcs"],
             "node-ip-address": LOOPBACK,
@@ -95,8 +98,17 @@ class RayHead(Service):
             "RAY_TMPDIR": str(scratch),
             "RAY_USAGE_STATS_ENABLED": "0",
         }
-        return Launch(command, environment, scratch)
+        return Launch(command, environment)
 
     def answers(self, ports: Mapping[str, int]) -> bool:
-        """Whether the dashboard's own check of the cluster succeeds."""
-        return answers_get(ports["dashboard"], "/api/gcs_healthz")
+        """Whether the dashboard reaches the cluster's store, and the node takes connections."""
+        return accepts(ports["node"]) and answers_get(ports["dashboard"], "/api/gcs_healthz")
+
+    def clean_up(self, settings: Settings, ports: Mapping[str, int]) -> None:  # noqa: ARG002 - see Service
+        """Remove logs and sockets of this and earlier heads of the state directory."""
+        for scratch in Path(_SHORT_ROOT).glob(f"{_scratch_prefix(settings)}*"):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch_prefix(settings: Settings) -> str:
+    return f"vg-{hashlib.sha256(str(settings.state_dir).encode()).hexdigest()[:10]}-"

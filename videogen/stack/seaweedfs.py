@@ -89,7 +89,7 @@ class SeaweedFS(Service):
         """Make the bucket."""
         self.store(settings, ports).create_bucket()
 
-    def clean_up(self, ports: Mapping[str, int]) -> None:
+    def clean_up(self, settings: Settings, ports: Mapping[str, int]) -> None:  # noqa: ARG002 - see Service
         """Remove the sockets that a killed server leaves behind."""
         for socket in _sockets(ports):
             socket.unlink(missing_ok=True)

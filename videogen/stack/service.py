@@ -1,6 +1,7 @@
 """What the four services of the stack have in common."""
 
 import http.client
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,11 @@ LOOPBACK = "127.0.0.1"
 class Launch:
     """How to start a service on the ports chosen for it.
 
-    `environment` changes ours, None takes a variable away. `scratch` is a directory outside the
-    state directory that is removed when the service stops.
+    `environment` changes ours, None takes a variable away.
     """
 
     command: tuple[str, ...]
     environment: Mapping[str, str | None]
-    scratch: Path | None = None
 
 
 class Service(Protocol):
@@ -54,9 +53,9 @@ class Service(Protocol):
         """Do what is left to do once it answers; by default nothing."""
         del settings, ports
 
-    def clean_up(self, ports: Mapping[str, int]) -> None:
+    def clean_up(self, settings: Settings, ports: Mapping[str, int]) -> None:
         """Remove what a stopped service leaves outside the state directory; by default nothing."""
-        del ports
+        del settings, ports
 
 
 def marker_of(settings: Settings, name: ServiceName) -> str:
@@ -79,3 +78,12 @@ def answers_get(port: int, path: str, timeout_s: float = 2.0) -> bool:
         return False
     finally:
         connection.close()
+
+
+def accepts(port: int, timeout_s: float = 1.0) -> bool:
+    """Whether something on loopback takes connections at `port`."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=timeout_s).close()
+    except OSError:
+        return False
+    return True

@@ -25,12 +25,12 @@ _LOCK_TIMEOUT_S = 180.0
 class ServiceRecord:
     """A service's ports, remembered over stops, and its process while it runs.
 
-    `scratch` is a directory outside the state directory that ends with the process.
+    A service that is not `kept` ends with the last command that borrowed it.
     """
 
     ports: dict[str, int]
     process: ProcessRecord | None = None
-    scratch: str | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True)
