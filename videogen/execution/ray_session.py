@@ -38,6 +38,7 @@ _SHOWN_CHARACTERS = 200
 _SHORT_TEMP_ROOT = "/tmp"  # noqa: S108 - a socket's path may have 107 bytes; TMPDIR can be too long
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",

@@ -1,0 +1,156 @@
+"""`Cluster` against a real Ray."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from videogen.config.settings import environment_value
+from videogen.errors import DatasetError, ServiceError, StageFailedError
+from videogen.execution.ray_session import Cluster, ClusterSpec
+
+pytestmark = [
+    pytest.mark.integration,
+    # Ray leaves its log files to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+def work(item: int) -> tuple[int, str | None]:
+    if item < 0:
+        raise DatasetError(f"item {item} is negative")
+    return item * item, environment_value("VIDEOGEN_TEST_PLACE")
+
+
+def die(item: int) -> None:
+    os._exit(item)
+
+
+def mark(path: Path) -> None:
+    path.touch()
+    time.sleep(60)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    environment = {
+        "VIDEOGEN_TEST_PLACE": "here",
+        "PYTHONPATH": str(Path(__file__).parent),  # workers import this module's functions
+    }
+    with Cluster(ClusterSpec(environment=environment, num_cpus=2)) as cluster:
+        yield cluster
+
+
+def test_map_gives_each_result_once_with_its_index_and_the_workers_environment(cluster):
+    results = dict(cluster.map(work, iter(range(20)), max_in_flight=3))
+
+    assert results == {index: (index * index, "here") for index in range(20)}
+
+
+def test_a_tasks_error_arrives_as_itself(cluster):
+    with pytest.raises(DatasetError, match=r"^item -1 is negative$"):
+        list(cluster.map(work, [1, -1, 2]))
+
+
+def test_a_worker_that_dies_again_and_again_fails_the_stage_and_names_the_item(cluster):
+    with pytest.raises(StageFailedError, match=r"task for 7 in 3 attempts"):
+        list(cluster.map(die, [7]))
+
+
+def test_items_are_drawn_only_as_tasks_finish(cluster):
+    drawn = []
+
+    def items():
+        for index in range(100):
+            drawn.append(index)
+            yield index
+
+    results = cluster.map(work, items(), max_in_flight=2)
+    next(results)
+    results.close()
+
+    assert len(drawn) <= 3
+
+
+def test_stopping_early_cancels_what_is_outstanding(cluster, tmp_path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    results = cluster.map(_mark_or_return, [None, *paths], num_cpus=0.5, max_in_flight=3)
+    next(results)
+    deadline = time.monotonic() + 20
+    while not all(path.exists() for path in paths) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    results.close()
+
+    # The two tasks would hold both CPUs for a minute.
+    began = time.monotonic()
+    assert len(list(cluster.map(work, [1, 2], num_cpus=1))) == 2
+    assert time.monotonic() - began < 20
+
+
+def _mark_or_return(path: Path | None) -> None:
+    if path is not None:
+        mark(path)
+
+
+OWN = """
+import sys, time
+from videogen.execution.ray_session import Cluster, ClusterSpec
+with Cluster(ClusterSpec(num_cpus=1)) as cluster:
+    cluster.connect()
+    print(cluster._temp_dir, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_ctrl_c_leaves_no_process_and_no_file_of_an_own_ray():
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + OWN
+    driver = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert driver.stdout is not None
+    temp_dir = Path(driver.stdout.readline().strip())
+    assert temp_dir.is_dir()
+    started = psutil.Process(driver.pid).children(recursive=True)
+    assert started
+
+    os.killpg(driver.pid, signal.SIGINT)
+
+    assert driver.wait(30) == -signal.SIGINT
+    _, alive = psutil.wait_procs(started, timeout=15)
+    assert not alive
+    assert not temp_dir.exists()
+
+
+def test_an_address_where_nothing_listens_is_named_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match=rf"no Ray answers at 127.0.0.1:{port}.*stack up"):
+        Cluster(ClusterSpec(address=f"127.0.0.1:{port}")).connect()
+    assert time.monotonic() - began < 10
+
+
+def test_a_server_that_is_no_ray_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ServiceError, match=rf"no Ray answers at {address}"):
+            Cluster(ClusterSpec(address=address)).connect()
+
+
+def test_an_address_without_a_port_is_refused():
+    with pytest.raises(ServiceError, match="'head' is not HOST:PORT"):
+        Cluster(ClusterSpec(address="head")).connect()
