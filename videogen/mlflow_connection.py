@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import mlflow
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 from mlflow import MlflowClient
@@ -52,6 +53,21 @@ def connect(tracking_uri: str) -> MlflowClient:
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
     return client
+
+
+@contextmanager
+def default_store(tracking_uri: str) -> Iterator[None]:
+    """Make a store the process-wide one for the length of the block.
+
+    MLflow's SQL registry looks up the source `models:/m-…` of a version there, not in its own.
+    """
+    before = environment_value("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(tracking_uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri("")  # back to what the environment says
+        apply_environment({"MLFLOW_TRACKING_URI": before})
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""The model registry: the gate, versions in MLflow, and loading them back."""
