@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from videogen.errors import RegistryError
 from videogen.mlflow_connection import connect, mlflow_errors, single_writer, sqlite_path
+from videogen.tracking_spec import TrackerSpec as TrackerSpec  # others import it from here
 
 RUN_TAG = "videogen.run_id"
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
@@ -26,17 +26,6 @@ _MAX_VALUE_CHARS = 5_000  # MLflow takes 6,000 for a parameter, 8,000 for a tag;
 _MAX_KEY_CHARS = 250
 _BATCH = 100
 _UNFIT_FOR_KEYS = re.compile(r"[^\w\-. :/]")
-
-
-@dataclass(frozen=True)
-class TrackerSpec:
-    """All that another process needs to write to the same MLflow run; no secrets but the URI's."""
-
-    tracking_uri: str = field(repr=False)
-    experiment: str
-    artifact_location: str | None
-    run_id: str
-    """MLflow's id of the run."""
 
 
 class Tracker(Protocol):
