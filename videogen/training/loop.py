@@ -65,10 +65,12 @@ def train(
 ) -> int:
     """Train from `clips_seen` until `total_clips`, or until asked to stop; the clips seen then.
 
-    The last thing done is a checkpoint.
+    The last thing done is a checkpoint, also where nothing was left to train.
     """
     meter = Meter(parallel)
     stopping = False
+    if clips_seen >= config.total_clips:
+        hooks.checkpoint(clips_seen)
     while clips_seen < config.total_clips and not stopping:
         real = meter.waited(batches)
         step.set_progress(clips_seen)

@@ -218,8 +218,10 @@ def _differing(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> set[str]:
 
 
 def test_a_resumed_run_is_bit_equal_to_an_undisturbed_one_with_uneven_shares(tmp_path):
+    """Four clips of a step to one worker, three to the other."""
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    whole.mkdir(), halves.mkdir()
+    whole.mkdir()
+    halves.mkdir()
     undisturbed = run_workers(whole, 2)
     stopped = run_workers(halves, 2, stop_after=3)
     resumed = run_workers(halves, 2)
@@ -312,6 +314,18 @@ def test_checkpoints_of_an_earlier_run_are_gone_on_from_but_ignored_ones_are_not
     assert run(tmp_path, identity=other)[:2] == (42, 84)
     forced = replace(IDENTITY, ignored=frozenset(one.prefix for one in earlier))
     assert run(tmp_path, identity=forced)[0] == 0
+
+
+def test_the_end_of_an_earlier_run_is_taken_over_as_a_checkpoint_of_this_one(tmp_path):
+    run(tmp_path)
+    store = LocalStore(tmp_path / "store")
+    earlier = tuple(reversed(committed_checkpoints(store, "tiny")))
+    assert run(tmp_path, identity=replace(IDENTITY, run_id="other", earlier=earlier))[:2] == (
+        84,
+        84,
+    )
+    (taken,) = committed_checkpoints(store, "other")
+    assert taken.clips_seen == 84
 
 
 def test_another_config_is_refused_and_the_key_named(tmp_path):
