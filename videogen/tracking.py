@@ -17,7 +17,18 @@ from mlflow.exceptions import MlflowException
 
 from videogen.errors import RegistryError
 from videogen.mlflow_connection import connect, mlflow_errors, single_writer, sqlite_path
-from videogen.tracking_spec import TrackerSpec as TrackerSpec  # others import it from here
+from videogen.tracking_spec import TrackerSpec
+
+__all__ = [
+    "RUN_TAG",
+    "MlflowTracker",
+    "RunStatus",
+    "Tracker",
+    "TrackerSpec",
+    "flatten",
+    "open_tracker",
+    "start_run",
+]
 
 RUN_TAG = "videogen.run_id"
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
