@@ -7,26 +7,68 @@ from pydantic import Field, model_validator
 from videogen.config.section import UNHASHED, Cosine, Schedule, Section
 
 Width = Annotated[int, Field(ge=1)]
+Channels = Annotated[tuple[Annotated[int, Field(ge=16, multiple_of=16)], ...], Field(min_length=1)]
+"""Multiples of 16: the blocks' grouped convolutions have 16 channels a group."""
 
 
 class DcganConfig(Section):
-    """The seed document's recipe: a DCGAN on frames; it learns no motion."""
+    """The seed document's recipe: a DCGAN on frames; it learns no motion.
+
+    A video is a walk between latents.
+    """
 
     kind: Literal["dcgan"] = "dcgan"
     latent_dim: Width = 100
-    base_channels: Annotated[Width, Field(description="channels before RGB and after it")] = 64
+    base_channels: Annotated[
+        Width, Field(description="channels of the widest resolution; doubled with each halving")
+    ] = 64
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    walk_frames: Annotated[
+        int, Field(ge=1, description="frames from one latent of a video to the next")
+    ] = 16
 
 
 class R3ganVConfig(Section):
-    """R3GAN's blocks and loss with continuous time: learns content and motion."""
+    """R3GAN's blocks and loss with continuous time: learns content and motion.
+
+    `*_channels` are those at 4, 8, 16, … px; each resolution beyond the list has half of the one
+    before, at least 16.
+    """
 
     kind: Literal["r3gan-v"] = "r3gan-v"
     content_dim: Width = 64
     motion_dim: Width = 64
+    motion_noise_dim: Annotated[Width, Field(description="size of one motion code")] = 32
+    motion_interval: Annotated[
+        int, Field(ge=1, description="frames between motion codes: short for fast motion")
+    ] = 8
+    num_layers: Annotated[
+        int, Field(ge=2, le=8, description="a background, and layers that move in front of it")
+    ] = 2
+    generator_channels: Channels = (128, 128, 64, 32)
+    discriminator_channels: Channels = (128, 96, 64)
+    blocks_per_stage: Annotated[int, Field(ge=1, le=8)] = 1
+    tube_frames: Annotated[
+        int, Field(ge=1, description="neighbouring frames that the discriminator sees as one image")
+    ] = 4
 
 
 ModelConfig = Annotated[DcganConfig | R3ganVConfig, Field(discriminator="kind")]
+
+
+class AugmentConfig(Section):
+    """Differentiable augmentation of what the discriminator sees, one draw for a whole clip."""
+
+    probability: Schedule = Field(
+        default=Cosine(start=0.0, end=0.0), description="of each kind, per clip"
+    )
+    translation: Annotated[
+        float, Field(ge=0, le=1, description="greatest shift, as a share of the frame")
+    ] = 0.125
+    colour: Annotated[
+        float, Field(ge=0, le=1, description="greatest change of brightness, contrast, saturation")
+    ] = 0.5
+    cutout: Annotated[float, Field(ge=0, le=1, description="side, as a share of the frame")] = 0.5
 
 
 class TrainConfig(Section):
@@ -35,17 +77,21 @@ class TrainConfig(Section):
     model: ModelConfig = R3ganVConfig()
     loss: Literal["bce", "mse", "relativistic"] = "relativistic"
     gamma: Schedule = Field(
-        default=Cosine(start=0.05, end=0.005), description="weight of R1 + R2; 0 leaves them out"
+        default=Cosine(start=20.0, end=10.0), description="weight of R1 + R2; 0 leaves them out"
     )
-    global_batch_size: Annotated[int, Field(ge=1)] = 32
+    penalty_interval: Annotated[
+        int, Field(ge=1, description="steps from one R1 + R2, weighted by as much, to the next")
+    ] = 8
+    augment: AugmentConfig = AugmentConfig()
+    global_batch_size: Annotated[int, Field(ge=1)] = 16
     total_clips: Annotated[int, Field(ge=1)] = 100_000
     num_frames: Annotated[int, Field(ge=1)] = 16
     frame_stride: Annotated[int, Field(ge=1)] = 1
     seed: int = 0
-    learning_rate: Schedule = Cosine(start=2e-4, end=5e-5)
+    learning_rate: Schedule = Cosine(start=1e-3, end=2e-4)
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta2: Schedule = Cosine(start=0.9, end=0.99)
-    ema_half_life_clips: Annotated[int, Field(ge=0)] = 2_000
+    ema_half_life_clips: Annotated[int, Field(ge=0)] = 1_000
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     log_interval_clips: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 1_000
     sample_interval_clips: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 10_000

@@ -1,0 +1,39 @@
+"""What every generator offers, whatever it is made of: clips from latents, at any times."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Latents = Mapping[str, Tensor]
+"""Standard normal tensors by name, each `(batch, *shape)` with the shape of `latent_shapes`."""
+
+CONTENT = "content"
+"""The latent that says what is seen; truncation acts on it."""
+MOTION = "motion"
+"""The latent that says how it moves: `(codes, features)`, one code every so many frames."""
+
+
+class VideoGenerator(nn.Module, ABC):
+    """Makes clips; those of a batch depend on nothing but their own latents and times.
+
+    That holds in evaluation mode; in training mode batch norm, where a model has it, mixes a batch.
+    """
+
+    @abstractmethod
+    def latent_shapes(self, num_frames: int) -> dict[str, tuple[int, ...]]:
+        """Shapes, without the batch, of the latents for times from 0 up to `num_frames`.
+
+        A longer clip has the same shapes, or more rows; the first rows mean the same frames.
+
+        Raises:
+            ConfigError: the model cannot make clips of that many frames.
+        """
+
+    @abstractmethod
+    def forward(self, latents: Latents, times: Float[Tensor, "b t"]) -> Float[Tensor, "b t c h w"]:
+        """Frames at `times` (in frames of the data, from 0, any real number), nominally in [-1, 1].
+
+        There is no final squashing in every model: clamp before making pixels of it.
+        """
