@@ -225,7 +225,7 @@ def _notes(service: Service, settings: Settings, record: ServiceRecord) -> tuple
                 f"keys guard S3 alone: port {record.ports['filer']} (filer) is open to local users",
             )
         case "mlflow":
-            return ("needs S3 for artifacts; models also load without it, from its SQLite file",)
+            return ("shows artifacts while S3 is up; without this server, use the SQLite file",)
         case "prefect":
             return ()
         case "ray":

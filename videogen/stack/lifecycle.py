@@ -42,7 +42,8 @@ def start(
         began = time.monotonic()
         progress(ProgressEvent("stack", message=f"starting {service.name}"))
         start = _Start(service, settings, keep=keep, given_up=given_up or threading.Event())
-        record = start.run(known.ports if known is not None else {})
+        with service.starting(settings):
+            record = start.run(known.ports if known is not None else {})
         seconds = round(time.monotonic() - began, 1)
         message = f"{service.name} answers at {service.address(record.ports)} after {seconds} s"
         progress(ProgressEvent("stack", message=message, values={"seconds": seconds}))

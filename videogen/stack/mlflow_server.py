@@ -4,8 +4,10 @@ Artifacts are not proxied: clients write to and read from S3 themselves, so an e
 the server up is the same as one made without it. The server has S3 access of its own for its pages.
 """
 
+import fcntl
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -68,6 +70,15 @@ class MlflowServer(Service):
             "MLFLOW_TRACKING_URI": None,
         }
         return Launch(command, environment)
+
+    @contextmanager
+    def starting(self, settings: Settings) -> Iterator[None]:
+        """Hold the lock under which `videogen.tracking` makes the schema, as the server does."""
+        database = self.data_path(settings)
+        state.make_private(database.parent)
+        with database.with_name(f"{database.name}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def answers(self, ports: Mapping[str, int]) -> bool:
         """Whether it reaches its database."""

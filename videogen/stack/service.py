@@ -3,6 +3,7 @@
 import http.client
 import socket
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -45,6 +46,11 @@ class Service(Protocol):
 
     def launch(self, settings: Settings, ports: Mapping[str, int]) -> Launch:
         """Prepare directories and files, and say how to start."""
+
+    def starting(self, settings: Settings) -> AbstractContextManager[None]:
+        """What to hold while it starts; by default nothing."""
+        del settings
+        return nullcontext()
 
     def answers(self, ports: Mapping[str, int]) -> bool:
         """Whether a real request succeeds now."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import boto3
-from boto3.exceptions import S3UploadFailedError
+from boto3.exceptions import RetriesExceededError, S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore import exceptions as aws
 from botocore.config import Config
@@ -33,7 +33,8 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _BODY_ATTEMPTS = 3
 _CONFLICT_ATTEMPTS = 5
 _CONFIG = Config(
-    retries={"mode": "adaptive", "total_max_attempts": 6},
+    # 6 s on average, 13 at most, without a server: long enough for one that is restarted
+    retries={"mode": "adaptive", "total_max_attempts": 9},
     connect_timeout=5,
     read_timeout=60,
     signature_version="s3v4",
@@ -166,8 +167,14 @@ class S3Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with translated(self._place, key):
-                self._client.download_file(self._bucket, name, str(staged), Config=_TRANSFER)
+                try:
+                    self._client.download_file(self._bucket, name, str(staged), Config=_TRANSFER)
+                except RetriesExceededError as error:
+                    raise error.last_exception from error
             staged.replace(path)
+        except ObjectMissingError:
+            self.check_bucket()
+            raise
         except OSError as error:
             raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
         finally:
