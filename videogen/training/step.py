@@ -1,0 +1,272 @@
+"""One update of each network: the whole objective, for every model.
+
+Everything random in a step (latents, times, dropout, augmentation) is a function of the seed, the
+clips seen and the clip's place in the global batch, so neither a resume nor the number of workers
+changes it. Nothing here waits for the device: a gradient that is not finite makes the fused
+optimisers skip the step by themselves.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from videogen.config.train import TrainConfig
+from videogen.data.augment import Draws, augment
+from videogen.data.order import RandomKey
+from videogen.errors import TrainingError
+from videogen.losses import (
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    needs_real_logits,
+    penalty_due,
+)
+from videogen.models.build import Networks
+from videogen.models.generator import VideoGenerator
+from videogen.models.latents import draw
+from videogen.training.optimizer import GuardedAdam
+from videogen.training.parallel import Parallel
+from videogen.training.precision import FP32, Precision
+from videogen.training.schedules import cosine
+
+Scalar = bool | int | float | str | None
+Clips = Float[Tensor, "b t c h w"]
+Logits = Float[Tensor, " b"]
+
+_EMA_RAMP = 0.1
+"""The EMA's half-life is at most this share of the clips seen: early samples show progress."""
+_SEED_MASK = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which clips [start, end) of each global batch this worker holds."""
+
+    start: int
+    end: int
+    global_batch: int
+
+
+class TrainStep:
+    """Networks, optimisers and EMA of one worker, and how they change."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        networks: Networks,
+        parallel: Parallel,
+        share: Share,
+        *,
+        precision: Precision = FP32,
+    ) -> None:
+        """Takes the networks over: moves them to the worker's device and wraps them."""
+        self.config, self.share, self.precision = config, share, precision
+        self._parallel, self._weight = (
+            parallel,
+            parallel.weight(share.end - share.start, share.global_batch),
+        )
+        self._device = parallel.device
+        self._sample_frames = networks.sample_frames
+        self.generator: VideoGenerator = networks.generator
+        self.discriminator = networks.discriminator
+        for network in (self.generator, self.discriminator):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # undeclared
+            network.to(self._device).train()
+        self._generator_ddp = parallel.wrap(self.generator)
+        self._discriminator_ddp = parallel.wrap(self.discriminator)
+        self.ema: VideoGenerator = copy.deepcopy(self.generator).eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
+        self._generator_adam = GuardedAdam(self.generator, config.beta1, parallel)
+        self._discriminator_adam = GuardedAdam(self.discriminator, config.beta1, parallel)
+        self._clips_seen, self._gamma, self._augment_probability = 0, 0.0, 0.0
+        self.set_progress(0)
+
+    def set_progress(self, clips_seen: int) -> None:
+        """Move every schedule, and all random numbers, to where the run is."""
+        config, total = self.config, self.config.total_clips
+        self._clips_seen = clips_seen
+        self._gamma = cosine(config.gamma, clips_seen, total)
+        self._augment_probability = cosine(config.augment.probability, clips_seen, total)
+        rate = cosine(config.learning_rate, clips_seen, total)
+        beta2 = cosine(config.beta2, clips_seen, total)
+        for adam in (self._generator_adam, self._discriminator_adam):
+            adam.set(rate, beta2)
+
+    def update_discriminator(self, real: Clips, times: Float[Tensor, "b t"]) -> dict[str, Tensor]:
+        """One step of the discriminator against the generator as it is."""
+        with torch.no_grad(), self.precision.autocast(self._device):
+            fake = self._fake(self.generator, times, "discriminator")
+        real, fake = self._seen(real, "real"), self._seen(fake.float(), "fake")
+        both = torch.cat([real, fake])
+        step_index = self._clips_seen // self.config.global_batch_size
+        penalised = self._gamma > 0 and penalty_due(step_index, self.config.penalty_interval)
+        logits = self._judge(both.requires_grad_(penalised), exact=penalised)
+        real_logits, fake_logits = logits.chunk(2)
+        loss = discriminator_loss(self.config.loss, real_logits, fake_logits).mean()
+        metrics = {
+            "discriminator_loss": loss.detach(),
+            "real_logit": real_logits.detach().mean(),
+            "fake_logit": fake_logits.detach().mean(),
+        }
+        if penalised:
+            r1, r2 = (part.mean() for part in gradient_penalty(both, logits).chunk(2))
+            loss = loss + self._gamma / 2 * self.config.penalty_interval * (r1 + r2)
+            metrics |= {"r1": r1.detach(), "r2": r2.detach()}
+        self._discriminator_adam.step(loss * self._weight)
+        return metrics
+
+    def update_generator(self, real: Clips, times: Float[Tensor, "b t"]) -> dict[str, Tensor]:
+        """One step of the generator against the discriminator as it is."""
+        frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
+        with self.precision.autocast(self._device):
+            fake = self._fake(self._generator_ddp, times, "generator").float()
+        rng = self._rng(f"generator dropout {self.share.start}")
+        with self.precision.autocast(self._device):
+            fake_logits = self._judge_frozen(frozen, self._seen(fake, "fake"), rng)
+            real_logits = fake_logits
+            if needs_real_logits(self.config.loss):
+                with torch.no_grad():
+                    real_logits = self._judge_frozen(frozen, self._seen(real, "real"), rng)
+        loss = generator_loss(self.config.loss, real_logits.float(), fake_logits.float()).mean()
+        self._generator_adam.step(loss * self._weight)
+        return {
+            "generator_loss": loss.detach(),
+            "real_diversity": _diversity(real),
+            "fake_diversity": _diversity(fake.detach()),
+            "skipped_steps": self._generator_adam.skipped + self._discriminator_adam.skipped,
+        }
+
+    @torch.no_grad()
+    def update_ema(self, clips_seen: int) -> None:
+        """Let the averaged generator follow; half of the past is forgotten in a half-life."""
+        decay = ema_decay(
+            self.config.ema_half_life_clips, clips_seen, self.config.global_batch_size
+        )
+        averaged: list[Tensor] = list(self.ema.parameters())
+        current: list[Tensor] = list(self.generator.parameters())
+        torch._foreach_lerp_(averaged, current, 1.0 - decay)
+        for mine, theirs in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Tensor | Scalar]:
+        """Everything that decides how training goes on, beside the clips seen: tensors by name."""
+        state: dict[str, Tensor | Scalar] = {}
+        for part, module in self._modules().items():
+            state |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
+        for part, adam in self._adams().items():
+            state |= {f"{part}.{name}": value for name, value in adam.state_dict().items()}
+        return {
+            name: value.detach().clone() if isinstance(value, Tensor) else value
+            for name, value in state.items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor | Scalar]) -> None:
+        """Go on from that state exactly.
+
+        Raises:
+            TrainingError: it is not a state of such networks and optimisers.
+        """
+        tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        parts = [*self._modules(), *self._adams()]
+        unknown = [name for name in tensors if name.split(".", 1)[0] not in parts]
+        if unknown:
+            raise TrainingError(f"the checkpoint holds {unknown[0]!r}, which no such step has")
+        try:
+            for part, module in self._modules().items():
+                module.load_state_dict(_below(tensors, part), strict=True)
+            for part, adam in self._adams().items():
+                adam.load_state_dict(_below(tensors, part))
+        except (RuntimeError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise TrainingError(f"the checkpoint does not fit the networks: {reason}") from error
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {
+            "generator": self.generator, "discriminator": self.discriminator, "ema": self.ema
+        }  # fmt: skip
+
+    def _adams(self) -> dict[str, GuardedAdam]:
+        return {
+            "generator_adam": self._generator_adam, "discriminator_adam": self._discriminator_adam
+        }  # fmt: skip
+
+    def _rng(self, purpose: str) -> torch.Generator:
+        """A CPU generator for this purpose at this place in the run."""
+        key = RandomKey.of("train step", self.config.seed, purpose)
+        word = int(key.draw(self._clips_seen, 1)[0])
+        return torch.Generator().manual_seed(word & _SEED_MASK)
+
+    def _fake(
+        self, generator: nn.Module, times: Float[Tensor, "b t"], purpose: str
+    ) -> Float[Tensor, "n f c h w"]:
+        """Fresh samples: the global batch is drawn, and this worker's part of it is made."""
+        frames = self._sample_frames
+        per_clip = times.shape[1] // frames
+        rng = self._rng(f"{purpose} latents")
+        # Clips start anywhere in the first `frames` frames, so that later times are learned too.
+        shapes = self.generator.latent_shapes(2 * frames if frames > 1 else 1)
+        latents = draw(shapes, self.share.global_batch * per_clip, rng)
+        starts = torch.rand(self.share.global_batch * per_clip, 1, generator=rng) * frames
+        mine = slice(self.share.start * per_clip, self.share.end * per_clip)
+        local = {name: value[mine].to(self._device) for name, value in latents.items()}
+        if frames == 1:
+            at = torch.zeros(times.numel(), 1, device=self._device)
+        else:
+            at = times + starts[mine].to(self._device)
+        fake: Tensor = generator(local, at)
+        return fake
+
+    def _seen(self, clips: Clips, kind: str) -> Clips:
+        """The clips as the discriminator sees them: cut into its samples, augmented."""
+        if clips.shape[1] != self._sample_frames:
+            clips = clips.flatten(0, 1).unsqueeze(1)
+        if self._augment_probability <= 0:
+            return clips
+        per_clip = len(clips) // (self.share.end - self.share.start)
+        draws = Draws.of(self.share.global_batch * per_clip, self._rng(f"augment {kind}"))
+        mine = draws.part(self.share.start * per_clip, self.share.end * per_clip)
+        return augment(clips, self.config.augment, self._augment_probability, mine)
+
+    def _judge(self, clips: Clips, *, exact: bool) -> Logits:
+        """Logits for the discriminator's own update; in fp32 where gradients are penalised."""
+        rng = self._rng(f"discriminator dropout {self.share.start}")
+        if exact:
+            logits: Tensor = self._discriminator_ddp(clips, rng=rng)
+            return logits
+        with self.precision.autocast(self._device):
+            logits = self._discriminator_ddp(clips, rng=rng)
+        return logits.float()
+
+    def _judge_frozen(
+        self, weights: dict[str, Tensor], clips: Clips, rng: torch.Generator
+    ) -> Logits:
+        """Logits whose gradient reaches the clips and not the discriminator's weights."""
+        logits: Tensor = torch.func.functional_call(
+            self.discriminator, weights, (clips,), {"rng": rng}
+        )
+        return logits
+
+
+def ema_decay(half_life_clips: float, clips_seen: int, batch_clips: int) -> float:
+    """What the average keeps of itself in a step of `batch_clips`; 0 with no half-life."""
+    half_life = min(half_life_clips, _EMA_RAMP * clips_seen)
+    return 0.5 ** (batch_clips / half_life) if half_life > 0 else 0.0
+
+
+def _diversity(clips: Clips) -> Tensor:
+    """Mean absolute difference of neighbouring samples' first frames; near 0 after a collapse."""
+    first = clips[:, 0]
+    return (first - first.roll(1, dims=0)).abs().mean()
+
+
+def _below(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The tensors of one part, by their own names."""
+    prefix = f"{part}."
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
