@@ -21,6 +21,7 @@ from videogen.cli import (
 )
 from videogen.cli.render import say
 from videogen.errors import VideogenError
+from videogen.execution.lifeline import follow_parent
 
 INTERRUPTED = 130
 _TERMINATED = 143
@@ -58,6 +59,7 @@ def run_command(  # noqa: PLR0911 - one return an exit code
     arguments: list[str], *, debug: bool = False
 ) -> int:
     """Run one command line; the exit code. Errors are printed, never raised."""
+    follow_parent()
     signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         code = app(args=arguments, prog_name="videogen", standalone_mode=False)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -14,7 +14,8 @@ from videogen.config.sections import ExecutionConfig
 from videogen.config.settings import Settings
 from videogen.errors import ConfigError
 
-FORMATS = ("mp4", "gif", "webp", "png", "sheet")
+Format = Literal["mp4", "gif", "webp", "png", "sheet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 commands = typer.Typer()
 
@@ -62,7 +63,8 @@ def generate(  # noqa: PLR0913 - the options of a command
 
     Example: videogen generate --model models:/demo@champion -n 16 --out DIR --format mp4
     """
-    if format_ not in FORMATS:
+    chosen = next((one for one in FORMATS if one == format_), None)
+    if chosen is None:
         raise ConfigError(f"--format {format_!r}: choose one of {', '.join(FORMATS)}")
     from videogen.registry.loading import GenerationRequest, generate_files
 
@@ -74,7 +76,7 @@ def generate(  # noqa: PLR0913 - the options of a command
         truncation=truncation,
         fps=fps,
         out=out,
-        format=format_,
+        format=chosen,
     )
     with shown(style_of(progress)) as report:
         if Path(model).is_dir():

@@ -7,6 +7,7 @@ What the config and the environment leave open, the embedded services of this ma
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from videogen.cli.render import say
 from videogen.config.run import RunConfig
@@ -19,6 +20,9 @@ from videogen.stack.credentials import session_credentials
 from videogen.storage.base import ObjectStore
 from videogen.storage.connect import open_store
 from videogen.tracking_spec import TrackerSpec
+
+if TYPE_CHECKING:
+    from videogen.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,12 @@ class Services:
         from videogen.tracking import start_run
 
         return start_run(self.tracking_uri, self.config.name, self.artifact_location, run_id)
+
+    def open_tracker(self, run_id: str) -> "Tracker":
+        """What writes to the MLflow run of this run."""
+        from videogen.tracking import open_tracker
+
+        return open_tracker(self.start_tracking(run_id))
 
 
 @contextmanager

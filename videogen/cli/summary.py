@@ -68,5 +68,39 @@ def _duration(seconds: float) -> str:
 
 
 def run_summary(document: dict[str, Any]) -> str:
-    """The closing lines of a run, from what the flow printed."""
-    return ""
+    """The closing lines of a run: what came of each stage, where things are, what to do next.
+
+    `document` is what the flow prints: `{run_id, name, root, tracking_uri, stages, links}`.
+    """
+    stages = document["stages"]
+    lines = [f"run {document['run_id']} of {document['name']}"]
+    if all(one["reused_from"] for stage, one in stages.items() if stage != "ingest"):
+        lines[0] += ": nothing was left to do"
+    for stage, one in stages.items():
+        result = StageResult.model_validate(
+            {"stage": stage, "run_id": document["run_id"], **_UNSHOWN, **_fields_of(one)}
+        )
+        lines.append(f"  {stage_line(result)}")
+    model = ModelRef.model_validate(stages["register"]["artifact"])
+    lines += [f"  {model.decision}: {reason}" for reason in model.reasons]
+    lines += ["where it is", f"  everything lasting   {document['root']}"]
+    lines += [f"  {name:<20} {address}" for name, address in document["links"].items()]
+    lines.append(f"  MLflow tracking      {document['tracking_uri']}")
+    chosen = f"@{model.aliases[0]}" if model.aliases else f"/{model.version}"
+    return "\n".join(
+        [
+            *lines,
+            "what to do next",
+            f"  videogen generate --model models:/{model.name}{chosen} -n 16 --out generated",
+            '  eval "$(videogen stack env)"   then mlflow.pyfunc.load_model finds it too',
+            "  videogen stack status | down   look at the services, or stop them",
+        ]
+    )
+
+
+def _fields_of(stage: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `StageResult` that the flow prints of a stage."""
+    return {name: stage[name] for name in ("reused_from", "seconds", "artifact")}
+
+
+_UNSHOWN = {"key": "", "code_version": "", "finished_at": ""}
