@@ -22,13 +22,12 @@ from videogen.models.generator import VideoGenerator
 from videogen.models.sampling import generate
 from videogen.progress import Progress, ProgressEvent
 from videogen.registry import versions
-from videogen.registry.request import VideoRequest, checked_count, seeds_from
+from videogen.registry.request import ONE_AT_A_TIME, VideoRequest, checked_count, seeds_from
 
 Format = Literal["mp4", "gif", "webp", "png", "sheet"]
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[^/@]+))")
 _PLACES = ("", "generator", "artifacts/generator")
-_BATCH_SIZE = 8
 _MAX_SHEET = 256
 _LATEST = "latest"
 
@@ -120,11 +119,10 @@ def generate_files(
     if request.format == "sheet":
         return [_write_sheet(loaded, videos, request.out, progress)]
     paths = []
-    for start in range(0, count, _BATCH_SIZE):
-        seeds = videos.seeds[start : start + _BATCH_SIZE]
-        for seed, frames in zip(seeds, _frames(loaded, videos, seeds), strict=True):
-            paths.append(_write_one(loaded, videos, request, seed, frames))
-            _tell(progress, len(paths), count, str(paths[-1]))
+    for seed in videos.seeds:
+        (frames,) = _frames(loaded, videos, (seed,))
+        paths.append(_write_one(loaded, videos, request, seed, frames))
+        _tell(progress, len(paths), count, str(paths[-1]))
     return paths
 
 
@@ -166,7 +164,7 @@ def _frames(
         request.num_frames,
         truncation=request.truncation,
         fps_ratio=loaded.spec.fps / request.fps,
-        batch_size=_BATCH_SIZE,
+        batch_size=ONE_AT_A_TIME,
     )
 
 

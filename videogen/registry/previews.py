@@ -6,6 +6,7 @@ from videogen.data.video_write import Provenance, write_grid, write_sheet
 from videogen.models.export import GeneratorSpec
 from videogen.models.generator import VideoGenerator
 from videogen.models.sampling import generate
+from videogen.registry.request import ONE_AT_A_TIME
 
 _SEEDS = tuple(range(16))
 _SHEET_ROWS = 8
@@ -20,7 +21,7 @@ def write_previews(
     provenance: Provenance,
 ) -> None:
     """Write `preview.mp4`, `preview.gif` (16 videos side by side) and `sheet.png` (8 of them)."""
-    frames = generate(generator, _SEEDS, spec.num_frames, batch_size=8)
+    frames = generate(generator, _SEEDS, spec.num_frames, batch_size=ONE_AT_A_TIME)
     for format_ in ("mp4", "gif"):
         path = directory / f"preview.{format_}"
         write_grid(path, frames, spec.fps, format_, title=title, provenance=provenance)

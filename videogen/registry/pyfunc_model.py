@@ -18,9 +18,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from videogen.errors import ConfigError
 from videogen.models.export import load_generator
 from videogen.models.sampling import generate
-from videogen.registry.request import read_request
-
-BATCH_SIZE = 8
+from videogen.registry.request import ONE_AT_A_TIME, read_request
 
 
 class RegisteredGenerator(PythonModel):
@@ -60,7 +58,7 @@ class RegisteredGenerator(PythonModel):
             request.num_frames,
             truncation=request.truncation,
             fps_ratio=self._spec.fps / request.fps,
-            batch_size=BATCH_SIZE,
+            batch_size=ONE_AT_A_TIME,
         )
 
 
