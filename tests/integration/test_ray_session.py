@@ -106,7 +106,7 @@ import sys, time
 from videogen.execution.ray_session import Cluster, ClusterSpec
 with Cluster(ClusterSpec(num_cpus=1)) as cluster:
     cluster.connect()
-    print(cluster._temp_dir, flush=True)
+    print(cluster._directory, flush=True)
     time.sleep(60)
 """
 

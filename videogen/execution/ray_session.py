@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ _HTTP2_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """An empty frame of type 4: what each side of a gRPC connection sends first (RFC 9113, 3.4)."""
 _FRAME_TYPE = slice(3, 4)
 _TASK_RETRIES = 2
+_REMOVE_TIMEOUT_S = 5.0
+_REMOVE_INTERVAL_S = 0.1
 _SHOWN_CHARACTERS = 200
 _SHORT_TEMP_ROOT = "/tmp"  # noqa: S108 - a socket's path may have 107 bytes; TMPDIR can be too long
 _QUIET = {
@@ -65,7 +68,7 @@ class Cluster:
     def __init__(self, spec: ClusterSpec) -> None:
         self.spec = spec
         self._connected = False
-        self._temp_dir: Path | None = None
+        self._directory: Path | None = None
         self._environment_before: dict[str, str | None] = {}
 
     def __enter__(self) -> Self:
@@ -111,9 +114,9 @@ class Cluster:
 
             ray.shutdown()
         self._connected = False
-        if self._temp_dir is not None:
-            shutil.rmtree(self._temp_dir, ignore_errors=True)
-            self._temp_dir = None
+        if self._directory is not None:
+            _remove(self._directory)
+            self._directory = None
         apply_environment(self._environment_before)
         self._environment_before = {}
 
@@ -179,8 +182,8 @@ class Cluster:
         self._init({"address": address})
 
     def _start(self) -> None:
-        self._temp_dir = Path(tempfile.mkdtemp(prefix="vg-", dir=_SHORT_TEMP_ROOT))
-        token = self._temp_dir / "token"
+        self._directory = Path(tempfile.mkdtemp(prefix="vg-", dir=_SHORT_TEMP_ROOT))
+        token = self._directory / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         self._change_environment(
@@ -192,7 +195,7 @@ class Cluster:
                 "num_cpus": self.spec.num_cpus,
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "include_dashboard": False,
-                "_temp_dir": str(self._temp_dir),
+                "_temp_dir": str(self._directory / "ray"),  # Ray gives it mode 0777
             }
         )
 
@@ -264,6 +267,15 @@ def _result(reference: "ObjectRef[Result]", item: object) -> Result:
             f"{_TASK_RETRIES + 1} attempts: {_first_line(error)} A worker that dies is most often "
             "out of memory: run fewer at once"
         ) from error
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory that processes which are ending may still write to."""
+    deadline = time.monotonic() + _REMOVE_TIMEOUT_S
+    while directory.exists() and time.monotonic() < deadline:
+        shutil.rmtree(directory, ignore_errors=True)
+        if directory.exists():
+            time.sleep(_REMOVE_INTERVAL_S)
 
 
 def _first_line(error: BaseException) -> str:
