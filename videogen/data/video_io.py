@@ -70,6 +70,8 @@ class VideoReader:
         self.counts = Counts()
         self._container = _open(path)
         try:
+            if "mov" in self._container.format.name and is_cut_short(path):
+                raise self._unusable("truncated", "its data ends before its index says")
             self._stream = _video_stream(path, self._container)
             self._check_budget(self._stream.codec_context.width, self._stream.codec_context.height)
         except UnusableSourceError:
@@ -138,7 +140,7 @@ class VideoReader:
         if corrupt > MAX_CORRUPT_SHARE * decoded:
             raise self._unusable("corrupt", f"{corrupt} of {decoded} frames are damaged")
         if "mov" in self._container.format.name:
-            return  # a cut file raises there, and an edit list may well hide frames
+            return  # looked at before; and an edit list may well hide frames
         missing_s = self.duration_s - self._end_s
         if missing_s > max(_SILENT_CUT_S, _SILENT_CUT_SHARE * self.duration_s):
             raise self._unusable(
@@ -187,18 +189,18 @@ def read_video(
 def _open(path: Path) -> av.container.InputContainer:
     name = str(path)
     try:
-        if path.stat().st_size == 0:
-            raise UnusableSourceError("zero-byte", name, "the file has no content")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise UnusableSourceError("zero-byte", name, "the file has no content")
         return av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
-    except FileNotFoundError as error:
-        raise UnusableSourceError("missing", name, "there is no such file") from error
-    except av.error.InvalidDataError as error:
+    except av.error.FFmpegError as error:
         if is_cut_short(path):
             raise UnusableSourceError("truncated", name, "ends before its index") from error
-        raise UnusableSourceError(
-            "corrupt", name, "not a video, or its headers are damaged"
-        ) from error
-    except (OSError, av.error.FFmpegError) as error:
+        detail = f"not a video, or its headers are damaged ({error.strerror or error})"
+        raise UnusableSourceError("corrupt", name, detail) from error
+    except FileNotFoundError as error:
+        raise UnusableSourceError("missing", name, "there is no such file") from error
+    except OSError as error:
         raise UnusableSourceError("unreadable", name, error.strerror or str(error)) from error
 
 

@@ -1,0 +1,337 @@
+"""The stage against a real directory store, with workers that run in this process."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import av
+import numpy as np
+import pytest
+
+from videogen.artifacts import DatasetRef
+from videogen.config.run import RunConfig
+from videogen.config.sections import IngestConfig, StorageConfig
+from videogen.data.shards import read_clip
+from videogen.data.snapshot import head, load_snapshot
+from videogen.data.synthetic import sample_clip, write_samples
+from videogen.data.video_write import write_video
+from videogen.errors import DatasetError, SourceError
+from videogen.ingest.stage import current_dataset, ingest, plan
+from videogen.progress import ProgressEvent, silent
+from videogen.storage.local import LocalStore
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Here:
+    """Runs tasks in this process, in an order of its own."""
+
+    def __init__(self, *, backwards: bool = False, stop_after: int | None = None) -> None:
+        self.calls = 0
+        self._backwards = backwards
+        self._stop_after = stop_after
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        num_cpus: float = 1,
+        max_in_flight: int | None = None,
+    ) -> Iterator[tuple[int, Result]]:
+        self.calls += 1
+        numbered = list(enumerate(items))
+        for index, item in reversed(numbered) if self._backwards else numbered:
+            if self._stop_after == 0 and function.__name__ == "convert_sources":
+                raise KeyboardInterrupt
+            yield index, function(item)
+            if self._stop_after and function.__name__ == "convert_sources":
+                self._stop_after -= 1
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("samples")
+    write_samples(directory, 8, 0, silent, size=48, num_frames=40)
+    return directory
+
+
+@pytest.fixture
+def videos(samples: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(samples, tmp_path / "videos"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+def config_for(store: LocalStore, *sources: Path, **changes: Any) -> RunConfig:
+    ingest_config = IngestConfig(
+        sources=tuple(map(str, sources)),
+        resolution=(32, 32),
+        max_clip_frames=24,
+        **{"holdout_fraction": 0.3, **changes},
+    )
+    return RunConfig(name="d", storage=StorageConfig(root=store.root), ingest=ingest_config)
+
+
+def run(store: LocalStore, *sources: Path, workers: Here | None = None, **changes: Any) -> DatasetRef:  # fmt: skip  # noqa: E501
+    return ingest(config_for(store, *sources, **changes), store, workers or Here(), silent)
+
+
+def objects(store: LocalStore) -> dict[str, tuple[str, int]]:
+    root = Path(store.root)
+    return {info.key: (info.etag, (root / info.key).stat().st_mtime_ns) for info in store.list("")}
+
+
+def test_videos_become_clips_that_can_be_read_back(store: LocalStore, videos: Path) -> None:
+    events: list[ProgressEvent] = []
+    answer = ingest(config_for(store, videos), store, Here(), events.append)
+    assert (answer.sources, answer.clips, answer.frames) == (8, 16, 8 * 40)
+    assert (answer.height, answer.width, answer.fps, answer.new_sources) == (32, 32, 8.0, 8)
+    assert (events[-1].done, events[-1].total, events[-1].unit) == (8, 8, "videos")
+    assert events[-1].values["frames/s"] > 0
+    snapshot = load_snapshot(store, "d", answer.snapshot)
+    for clip in snapshot.rows():
+        seed = int(clip.source.rpartition("-")[2].removesuffix(".mp4"))
+        first = round(clip.start_s * 8)
+        expected = sample_clip(seed, 40, 48)[first : first + clip.frames].astype(int)
+        small = read_clip(store, "d", clip).astype(int)
+        assert small.shape == (clip.frames, 32, 32, 3)
+        assert np.abs(small.mean(axis=(1, 2)) - expected.mean(axis=(1, 2))).max() < 3
+    by_source = {(clip.source_sha256, clip.split) for clip in snapshot.rows()}
+    assert len(by_source) == 8, "all clips of a source are in one split"
+    assert current_dataset(config_for(store, videos), store).snapshot == answer.snapshot
+
+
+def test_the_second_time_nothing_is_written_and_no_worker_is_used(
+    store: LocalStore, videos: Path
+) -> None:
+    (videos / "bad.mp4").write_bytes(b"no video")
+    first = run(store, videos)
+    before = objects(store)
+    workers = Here()
+    for _ in range(2):
+        again = run(store, videos, workers=workers)
+        assert again.snapshot == first.snapshot
+        assert again.quarantined == first.quarantined
+        assert again.new_sources == 0
+        for path in videos.iterdir():
+            os.utime(path)
+    assert workers.calls == 0
+    assert objects(store) == before
+
+
+def test_the_snapshot_depends_neither_on_scheduling_nor_on_where_the_videos_lie(
+    tmp_path: Path, videos: Path
+) -> None:
+    moved = shutil.copytree(videos, tmp_path / "elsewhere")
+    for number, path in enumerate(sorted(moved.iterdir(), reverse=True)):
+        path.rename(moved / f"{number}.mp4")
+    stores = [LocalStore(tmp_path / name) for name in "abc"]
+    answers = [
+        run(stores[0], videos),
+        run(stores[1], videos, workers=Here(backwards=True)),
+        run(stores[2], moved),
+    ]
+    assert len({answer.snapshot for answer in answers}) == 1
+    shards = [[info.key for info in one.list("datasets/d/shards/")] for one in stores]
+    assert shards[0] == shards[1] == shards[2]
+
+
+def test_new_videos_are_added_and_old_ones_stay_in_their_split(
+    store: LocalStore, videos: Path
+) -> None:
+    first = run(store, videos)
+    splits = {clip.clip_id: clip.split for clip in load_snapshot(store, "d", first.snapshot).rows()}
+    before = objects(store)
+    write_samples(videos, 2, 100, silent, size=48, num_frames=40)
+    second = run(store, videos)
+    assert (second.sources, second.new_sources, second.clips) == (10, 2, 20)
+    rows = load_snapshot(store, "d", second.snapshot).rows()
+    assert splits.items() <= {clip.clip_id: clip.split for clip in rows}.items()
+    after = objects(store)
+    changed = {key for key in before if before[key] != after.get(key)}
+    assert changed == {"datasets/d/HEAD"}
+
+
+def test_the_same_content_counts_once(store: LocalStore, videos: Path) -> None:
+    shutil.copy(videos / "sample-00000.mp4", videos / "copy.mp4")
+    first = run(store, videos)
+    assert (first.sources, first.clips, first.new_sources) == (8, 16, 9)
+    shutil.copy(videos / "sample-00001.mp4", videos / "another.mp4")
+    second = run(store, videos)
+    assert (second.snapshot, second.new_sources) == (first.snapshot, 1)
+    before = objects(store)
+    assert run(store, videos).new_sources == 0
+    assert objects(store) == before
+
+
+def test_a_source_that_is_gone_keeps_its_clips(store: LocalStore, videos: Path) -> None:
+    first = run(store, videos)
+    (videos / "sample-00000.mp4").unlink()
+    assert run(store, videos).snapshot == first.snapshot
+
+
+def test_a_changed_config_is_another_lineage_and_the_old_one_is_found_again(
+    store: LocalStore, videos: Path
+) -> None:
+    first = run(store, videos)
+    other = run(store, videos, fps=4.0)
+    assert other.snapshot != first.snapshot
+    rows = load_snapshot(store, "d", other.snapshot).rows()
+    assert {clip.fps for clip in rows} == {4.0}
+    workers = Here()
+    assert run(store, videos, workers=workers).snapshot == first.snapshot
+    assert workers.calls == 0
+    now = head(store, "d")
+    assert now is not None
+    assert now.snapshot == first.snapshot
+
+
+def test_force_decodes_again_and_starts_anew(store: LocalStore, videos: Path) -> None:
+    first = run(store, videos)
+    before = objects(store)
+    config = config_for(store, videos)
+    again = ingest(config, store, Here(), silent, force=True)
+    assert (again.snapshot, again.new_sources) == (first.snapshot, 8)
+    assert objects(store) == before
+    (videos / "sample-00000.mp4").unlink()
+    assert ingest(config, store, Here(), silent, force=True).sources == 7
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3])
+def test_an_interrupted_ingest_goes_on_and_ends_as_if_it_had_not_been(
+    tmp_path: Path, samples: Path, stop_after: int
+) -> None:
+    whole, broken = LocalStore(tmp_path / "whole"), LocalStore(tmp_path / "broken")
+    small = {"shard_size_bytes": 1 << 18}
+    expected = run(whole, samples, **small)
+    with pytest.raises(KeyboardInterrupt):
+        run(broken, samples, workers=Here(stop_after=stop_after), **small)
+    assert head(broken, "d") is None, "nothing half-done is visible"
+    assert len(plan(config_for(broken, samples, **small), broken).pending) == 2 * stop_after
+    again = run(broken, samples, **small)
+    assert again.snapshot == expected.snapshot
+    assert again.new_sources == 8 - 2 * stop_after
+
+
+def spoil(videos: Path) -> dict[str, str]:
+    """Add a file of each bad kind; reasons by name."""
+    write_video(videos / "short.mp4", sample_clip(50, 15), 8.0)
+    write_video(videos / "one frame.mp4", sample_clip(51, 1), 8.0)
+    write_video(videos / "cut;.mp4", sample_clip(52, 64), 8.0)
+    data = (videos / "cut;.mp4").read_bytes()
+    (videos / "cut;.mp4").write_bytes(data[: len(data) * 2 // 3])
+    (videos / "zero.mp4").touch()
+    (videos / "new\nline.mp4").write_bytes(b"\x00" * 5000)
+    (videos / "dangling.mp4").symlink_to("nowhere")
+    (videos / "loop.mp4").symlink_to("loop.mp4")
+    with av.open(str(videos / "звук.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), "fltp", "mono")
+        frame.rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return {
+        "short.mp4": "too short",
+        "one frame.mp4": "too short",
+        "cut;.mp4": "truncated",
+        "zero.mp4": "zero-byte",
+        "new\\nline.mp4": "corrupt",
+        "dangling.mp4": "vanished",
+        "loop.mp4": "unreadable",
+        "звук.mp4": "no video stream",
+    }
+
+
+def test_what_cannot_be_used_is_quarantined_with_its_reason_and_the_rest_goes_on(
+    tmp_path: Path, store: LocalStore, videos: Path
+) -> None:
+    clean = run(LocalStore(tmp_path / "clean"), videos)
+    reasons = spoil(videos)
+    answer = run(store, videos)
+    found = {one["source"].rpartition("/")[2]: one["reason"] for one in answer.quarantined}
+    assert found == reasons
+    assert all(one["detail"] and one["source"].isprintable() for one in answer.quarantined)
+    assert (answer.sources, answer.clips) == (8, 16)
+    ids = {clip.clip_id for clip in load_snapshot(store, "d", answer.snapshot).rows()}
+    clean_store = LocalStore(tmp_path / "clean")
+    assert ids == {c.clip_id for c in load_snapshot(clean_store, "d", clean.snapshot).rows()}
+    before, workers = objects(store), Here()
+    assert run(store, videos, workers=workers).quarantined == answer.quarantined
+    assert (workers.calls, objects(store)) == (0, before)
+
+
+def test_a_source_that_was_mended_is_taken(store: LocalStore, videos: Path) -> None:
+    (videos / "later.mp4").symlink_to(videos.parent / "later.mp4")
+    (videos / "cut.mp4").write_bytes(b"x" * 5000)
+    assert len(run(store, videos).quarantined) == 2
+    write_video(videos.parent / "later.mp4", sample_clip(60, 40), 8.0)
+    write_video(videos / "cut.mp4", sample_clip(61, 40), 8.0)
+    answer = run(store, videos)
+    assert (answer.quarantined, answer.sources, answer.new_sources) == ((), 10, 2)
+
+
+def test_too_much_in_quarantine_fails_the_stage_after_the_good_ones(
+    store: LocalStore, videos: Path
+) -> None:
+    spoil(videos)
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=r"8 of 16 .*2 too short.*max_quarantined_fraction"):
+            run(store, videos, max_quarantined_fraction=0.4)
+    assert current_dataset(config_for(store, videos), store).clips == 16
+
+
+def test_no_clip_at_all_is_an_error_that_names_a_source(store: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"x" * 100)
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=r"has no clip: 1 of 1 .*bad\.mp4: corrupt"):
+            run(store, tmp_path / "bad.mp4", max_quarantined_fraction=1.0)
+    assert head(store, "d") is None
+    with pytest.raises(DatasetError, match="run `videogen ingest`"):
+        current_dataset(config_for(store, tmp_path / "bad.mp4"), store)
+
+
+def test_a_missing_source_is_named_and_nothing_is_written(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError, match="nowhere"):
+        run(store, tmp_path / "nowhere")
+    assert list(store.list("")) == []
+
+
+def test_shards_keep_below_the_size_asked_for(store: LocalStore, videos: Path) -> None:
+    answer = run(store, videos, shard_size_bytes=1 << 17)
+    sizes = [info.size_bytes for info in store.list("datasets/d/shards/")]
+    assert len(sizes) == 16
+    assert max(sizes) <= 1 << 17
+    for clip in load_snapshot(store, "d", answer.snapshot).rows():
+        read_clip(store, "d", clip)
+
+
+def test_a_plan_says_what_is_new_and_changes_nothing(store: LocalStore, videos: Path) -> None:
+    config = config_for(store, videos)
+    before = plan(config, store)
+    assert (len(before.new), before.is_done, before.snapshot) == (8, False, None)
+    assert before.new_bytes == sum(path.stat().st_size for path in videos.glob("*.mp4"))
+    assert list(store.list("")) == []
+    run(store, videos)
+    assert plan(config, store).is_done
+
+
+def test_workers_need_no_torch() -> None:
+    program = (
+        "import sys, videogen.ingest.stage, videogen.ingest.convert\n"
+        "print(sorted({'torch', 'ray', 'mlflow', 'prefect'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
