@@ -66,7 +66,7 @@ def _figures(event: ProgressEvent) -> str:
 
 
 class _Plain:
-    """Lines at an interval, and always the last of a stage and anything with a new message."""
+    """Lines at an interval, and always the last of a stage and every new note without a count."""
 
     def __init__(self) -> None:
         self._shown_at: dict[str, float] = {}
@@ -75,9 +75,9 @@ class _Plain:
     def __call__(self, event: ProgressEvent) -> None:
         now = monotonic()
         is_last = event.total is not None and event.done >= event.total
-        is_new = event.message != self._message.get(event.stage, "") and event.message != ""
+        is_note = event.total is None and event.message != self._message.get(event.stage, "")
         due = now - self._shown_at.get(event.stage, -_PLAIN_INTERVAL_S) >= _PLAIN_INTERVAL_S
-        if not (is_last or is_new or due):
+        if not (is_last or is_note or due):
             return
         self._shown_at[event.stage] = now
         self._message[event.stage] = event.message
