@@ -106,11 +106,7 @@ def _belongs(process: psutil.Process, marker: str, leader: int | None) -> bool:
 def stop(marker: str, record: ProcessRecord | None, *, grace_s: float) -> int:
     """End a service whole, by SIGTERM, after `grace_s` by SIGKILL; how many processes ended."""
     doomed = members(marker, record)
-    if record is not None and is_alive(record):
-        with suppress(ProcessLookupError):
-            os.killpg(record.pid, signal.SIGTERM)
-    else:
-        _signal(doomed, signal.SIGTERM)
+    _signal(doomed, signal.SIGTERM)
     _wait(doomed, grace_s)
     late = {process.pid: process for process in (*doomed, *members(marker, record))}
     _signal(list(late.values()), signal.SIGKILL)
