@@ -239,5 +239,6 @@ def logits(
     with torch.inference_mode():
         for start in range(0, len(clips), batch_size):
             batch = torch.from_numpy(np.ascontiguousarray(clips[start : start + batch_size]))
-            features[start : start + batch_size] = network(preprocess(batch.to(device))).cpu()
+            found = network(preprocess(batch.to(device)))
+            features[start : start + batch_size] = found.float().cpu().numpy()
     return features
