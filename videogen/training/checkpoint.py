@@ -13,13 +13,15 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from videogen.errors import ConfigError, CorruptObjectError, TrainingError
+from videogen.errors import ConfigError, CorruptObjectError, ObjectMissingError, TrainingError
 from videogen.runs import manifest
 from videogen.runs.pointer import Committed, RunPointer
 from videogen.storage.base import ObjectStore
@@ -33,6 +35,21 @@ _log = logging.getLogger(__name__)
 Scalar = bool | int | float | str | None
 StepState = Mapping[str, Tensor | Scalar]
 Document = Mapping[str, object]
+
+
+class StateDocument(BaseModel):
+    """What `state.json` holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    format_version: int = FORMAT_VERSION
+    clips_seen: int
+    scalars: dict[str, Scalar]
+    """What of the step's state is no tensor."""
+    metrics: dict[str, float]
+    """The last figures reported."""
+    identity: dict[str, Any]
+    """The config and inputs that the state was made with."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +74,15 @@ def write_state(state: TrainingState, directory: Path) -> None:
         for name, value in state.step.items()
         if isinstance(value, Tensor)
     }
-    scalars = {name: value for name, value in state.step.items() if not isinstance(value, Tensor)}
+    document = StateDocument(
+        clips_seen=state.clips_seen,
+        scalars={n: value for n, value in state.step.items() if not isinstance(value, Tensor)},
+        metrics=dict(state.metrics),
+        identity=dict(state.identity),
+    )
     save_file(tensors, directory / "state.safetensors")
     save_file(dict(state.random), directory / "rng.safetensors")
-    document = {
-        "format_version": FORMAT_VERSION,
-        "clips_seen": state.clips_seen,
-        "scalars": scalars,
-        "metrics": dict(state.metrics),
-        "identity": dict(state.identity),
-    }
-    (directory / STATE_FILE).write_text(json.dumps(document, indent=1, sort_keys=True))
+    (directory / STATE_FILE).write_text(document.model_dump_json(indent=1))
 
 
 def read_state(directory: Path, identity: Document) -> TrainingState:
@@ -79,30 +94,53 @@ def read_state(directory: Path, identity: Document) -> TrainingState:
         CorruptObjectError: a file is not what its name says.
     """
     try:
-        document = json.loads((directory / STATE_FILE).read_bytes())
+        document = _parse((directory / STATE_FILE).read_bytes(), str(directory / STATE_FILE))
         require_same(document, identity)
         tensors = load_file(directory / "state.safetensors")
         random = load_file(directory / "rng.safetensors")
-    except (OSError, json.JSONDecodeError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise CorruptObjectError(f"{directory}: not a checkpoint: {error}") from error
     return TrainingState(
-        clips_seen=document["clips_seen"],
-        step={**tensors, **document["scalars"]},
+        clips_seen=document.clips_seen,
+        step={**tensors, **document.scalars},
         random=random,
-        identity=document["identity"],
-        metrics=document["metrics"],
+        identity=document.identity,
+        metrics=document.metrics,
     )
 
 
-def require_same(document: Mapping[str, object], identity: Document) -> None:
-    """Refuse a checkpoint's `state.json` of a newer format, or of another config or dataset."""
-    version = document["format_version"]
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise TrainingError(
-            f"the checkpoint has format {version}, newer than this videogen reads "
-            f"({FORMAT_VERSION}); update videogen, or use another --run-id"
-        )
-    difference = first_difference(document["identity"], dict(identity))
+def read_document(store: ObjectStore, checkpoint: Committed) -> StateDocument:
+    """The verified `state.json` of a committed checkpoint.
+
+    Raises `CorruptObjectError`, and `TrainingError` for a newer format.
+    """
+    files = manifest.read_manifest(store, checkpoint.prefix, checkpoint.manifest_sha256)
+    key = f"{checkpoint.prefix}/{STATE_FILE}"
+    try:
+        data = store.get(key).data
+    except ObjectMissingError as error:
+        raise CorruptObjectError(f"{store.root}/{key}: missing, but in the manifest") from error
+    if manifest.FileDigest.of_bytes(data) != files.get(STATE_FILE):
+        raise CorruptObjectError(f"{store.root}/{key}: differs from the manifest")
+    return _parse(data, f"{store.root}/{key}")
+
+
+def _parse(data: bytes, name: str) -> StateDocument:
+    try:
+        version = json.loads(data)["format_version"]
+        if version > FORMAT_VERSION:
+            raise TrainingError(
+                f"{name}: the checkpoint has format {version}, newer than this videogen reads "
+                f"({FORMAT_VERSION}); update videogen, or use another --run-id"
+            )
+        return StateDocument.model_validate_json(data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptObjectError(f"{name}: not the state of a checkpoint: {error}") from error
+
+
+def require_same(document: StateDocument, identity: Document) -> None:
+    """Refuse the checkpoint of another config or dataset, naming the first key that differs."""
+    difference = first_difference(document.identity, dict(identity))
     if difference is not None:
         key, theirs, ours = difference
         raise ConfigError(
@@ -147,19 +185,6 @@ def newest_that_verifies(
             continue
         return candidate
     return None
-
-
-def read_identity(store: ObjectStore, checkpoint: Committed) -> Mapping[str, object]:
-    """The verified `state.json` of a committed checkpoint. Raises `CorruptObjectError`."""
-    files = manifest.read_manifest(store, checkpoint.prefix, checkpoint.manifest_sha256)
-    key = f"{checkpoint.prefix}/{STATE_FILE}"
-    data = store.get(key).data
-    if manifest.FileDigest.of_bytes(data) != files.get(STATE_FILE):
-        raise CorruptObjectError(f"{store.root}/{key}: differs from the manifest")
-    document = json.loads(data)
-    if not isinstance(document, dict):
-        raise CorruptObjectError(f"{store.root}/{key}: not the state of a checkpoint")
-    return document
 
 
 class CheckpointWriter:

@@ -8,8 +8,9 @@ its own for every attempt, and a directory that is removed afterwards.
 import secrets
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,6 @@ class Attempt:
     scaling: ScalingConfig
     name: str
     _mailbox: Mailbox = field(default_factory=Mailbox.open)
-    _error: Exception | None = None
 
     def wait(self, progress: Progress) -> None:
         """Run to the end, passing the workers' events on.
@@ -109,17 +109,18 @@ class Attempt:
             VideogenError: the very error that a worker raised.
             TrainingError: workers died again and again.
         """
-        thread = threading.Thread(target=self._fit, name="ray-train", daemon=True)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="ray-train")
+        fit = thread.submit(self._fit)
         try:
-            thread.start()
-            while thread.is_alive():
-                thread.join(_POLL_S)
+            while not fit.done():
+                futures.wait([fit], timeout=_POLL_S)
                 self._pass_on(progress)
         finally:
-            if thread.is_alive():
+            if not fit.done():
                 self._mailbox.stop()
-                thread.join(_STOP_GRACE_S)
-        self._raise_failure()
+                futures.wait([fit], timeout=_STOP_GRACE_S)
+            thread.shutdown(wait=False)
+        self._raise_failure(fit)
 
     def _fit(self) -> None:
         directory = Path(tempfile.mkdtemp(prefix="videogen-ray-train-"))
@@ -138,8 +139,6 @@ class Attempt:
                         callbacks=[callback],  # type: ignore[list-item] # declared for Train V1
                     ),
                 ).fit()
-        except (TrainingFailedError, RayError) as error:
-            self._error = error
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -147,18 +146,20 @@ class Attempt:
         for event in self._mailbox.take():
             progress(event)
 
-    def _raise_failure(self) -> None:
+    def _raise_failure(self, fit: Future[None]) -> None:
         failure = self._mailbox.failure()
         self._mailbox.close()
-        if failure is not None:
-            raise failure from self._error
-        if self._error is not None:
-            reason = str(self._error).strip().splitlines()[-1]
+        try:
+            fit.result()
+        except (TrainingFailedError, RayError) as error:
+            if failure is not None:
+                raise failure from error
+            reason = str(error).strip().splitlines()[-1]
             raise TrainingError(
                 f"the training workers failed {MAX_WORKER_FAILURES + 1} times, at last with: "
                 f"{reason}; the same command goes on from the last checkpoint (a worker that dies "
                 "without a word is most often out of memory)"
-            ) from self._error
+            ) from error
 
 
 def _run_worker(config: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from videogen.config.train import TrainConfig
+from videogen.errors import TrainingError
 from videogen.training.parallel import Parallel
 from videogen.training.schedules import is_due
 
@@ -65,9 +66,10 @@ def train(
 ) -> int:
     """Train from `clips_seen` until `total_clips`, or until asked to stop; the clips seen then.
 
-    The last thing done is a checkpoint, also where nothing was left to train.
+    The last thing done is a checkpoint, also where nothing was left to train. Raises
+    `TrainingError` where it diverged.
     """
-    meter = Meter(parallel)
+    meter, guard = Meter(parallel), Guard(config.global_batch_size)
     stopping = False
     if clips_seen >= config.total_clips:
         hooks.checkpoint(clips_seen)
@@ -82,12 +84,38 @@ def train(
         ended = clips_seen >= config.total_clips
         if ended or is_due(config.log_interval_clips, before, clips_seen):
             figures, stopping = meter.read(stop=hooks.should_stop())
+            guard.check(figures, clips_seen)
             hooks.report(figures, clips_seen)
         if ended or is_due(config.sample_interval_clips, before, clips_seen):
             hooks.sample(clips_seen)
         if ended or stopping or is_due(config.checkpoint_interval_clips, before, clips_seen):
             hooks.checkpoint(clips_seen)
     return clips_seen
+
+
+class Guard:
+    """Ends a training in which most updates are skipped, since their gradients are not finite."""
+
+    def __init__(self, global_batch: int) -> None:
+        self._global_batch = global_batch
+        self._last: tuple[float, int] | None = None
+
+    def check(self, figures: Mapping[str, float], clips_seen: int) -> None:
+        """Compare `skipped_steps`, which counts from the start, with the report before.
+
+        Raises `TrainingError` where it grew by one a step or more; a step has two updates.
+        """
+        skipped = figures.get("skipped_steps", 0.0)
+        last, self._last = self._last, (skipped, clips_seen)
+        if last is None:
+            return
+        steps = (clips_seen - last[1]) / self._global_batch
+        if skipped - last[0] >= steps:
+            raise TrainingError(
+                f"training diverged before {clips_seen:,} clips: {skipped - last[0]:.0f} updates "
+                f"of the last {steps:.0f} steps had gradients that are not finite, and were "
+                "skipped; lower train.learning_rate or raise train.gamma (checkpoints are kept)"
+            )
 
 
 class Meter:

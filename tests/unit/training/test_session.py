@@ -1,6 +1,5 @@
 """Training around a tiny step, with real processes, a real store and a real pointer."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -336,12 +335,20 @@ def test_another_config_is_refused_and_the_key_named(tmp_path):
 
 
 def test_a_newer_format_is_refused(tmp_path):
-    run(tmp_path)
-    newest = committed_checkpoints(LocalStore(tmp_path / "store"), "tiny")[-1]
-    document = json.loads((tmp_path / "store" / newest.prefix / "state.json").read_text())
-    document["format_version"] = 2
+    directory = tmp_path / "checkpoint"
+    directory.mkdir()
+    checkpoint.write_state(checkpoint.TrainingState(1, {}, {}, IDENTITY.document), directory)
+    path = directory / "state.json"
+    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 2'))
     with pytest.raises(TrainingError, match="format 2, newer than"):
-        checkpoint.require_same(document, IDENTITY.document)
+        checkpoint.read_state(directory, IDENTITY.document)
+
+
+def test_figures_that_are_not_finite_are_kept(tmp_path):
+    state = checkpoint.TrainingState(1, {"on": True}, {}, {}, {"loss": float("inf")})
+    checkpoint.write_state(state, tmp_path)
+    assert checkpoint.read_state(tmp_path, {}).metrics == {"loss": float("inf")}
+    assert checkpoint.read_state(tmp_path, {}).step == {"on": True}
 
 
 def test_what_is_committed_after_a_fall_back_takes_the_place_of_what_came_later(tmp_path):

@@ -1,0 +1,128 @@
+import itertools
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from videogen.config.train import TrainConfig
+from videogen.errors import TrainingError
+from videogen.training.loop import Guard, Hooks, Meter, train
+from videogen.training.parallel import Parallel
+
+
+@dataclass
+class Batch:
+    frames: torch.Tensor
+    times: torch.Tensor
+
+
+@dataclass
+class Recorder:
+    """A step and hooks that note what is asked of them."""
+
+    seen: list[tuple] = field(default_factory=list)
+    stop_at: int | None = None
+    clips: int = 0
+
+    def set_progress(self, clips_seen):
+        self.seen.append(("progress", clips_seen))
+
+    def update_discriminator(self, real, times):
+        self.seen.append(("discriminator", float(real.sum())))
+        return {"loss_d": real.mean()}
+
+    def update_generator(self, real, times):
+        self.seen.append(("generator", float(real.sum())))
+        return {"loss_g": 2 * real.mean()}
+
+    def update_ema(self, clips_seen):
+        self.clips = clips_seen
+        self.seen.append(("ema", clips_seen))
+
+    def hooks(self):
+        return Hooks(
+            report=lambda figures, clips: self.seen.append(("report", clips, dict(figures))),
+            sample=lambda clips: self.seen.append(("sample", clips)),
+            checkpoint=lambda clips: self.seen.append(("checkpoint", clips)),
+            should_stop=lambda: self.stop_at is not None and self.clips >= self.stop_at,
+        )
+
+    def named(self, name):
+        return [entry[1] for entry in self.seen if entry[0] == name]
+
+
+def batches():
+    return (Batch(torch.full((4,), float(i)), torch.zeros(4)) for i in itertools.count())
+
+
+CONFIG = TrainConfig(
+    global_batch_size=4,
+    total_clips=30,
+    log_interval_clips=8,
+    sample_interval_clips=20,
+    checkpoint_interval_clips=12,
+)
+
+
+def test_a_step_is_schedules_then_discriminator_then_generator_then_ema():
+    recorder = Recorder()
+    config = CONFIG.model_copy(update={"total_clips": 8, "log_interval_clips": 100})
+    train(config, recorder, batches(), recorder.hooks(), parallel=Parallel())
+    assert [entry[:2] for entry in recorder.seen[:8]] == [
+        ("progress", 0), ("discriminator", 0), ("generator", 0), ("ema", 4),
+        ("progress", 4), ("discriminator", 4), ("generator", 4), ("ema", 8),
+    ]  # fmt: skip
+
+
+def test_hooks_are_called_at_their_intervals_and_at_the_end_which_is_a_whole_step():
+    recorder = Recorder()
+    assert train(CONFIG, recorder, batches(), recorder.hooks(), parallel=Parallel()) == 32
+    assert recorder.named("report") == [8, 16, 24, 32]
+    assert recorder.named("sample") == [20, 32]
+    assert recorder.named("checkpoint") == [12, 24, 32]
+    assert recorder.seen[-1] == ("checkpoint", 32)
+
+
+def test_figures_are_means_since_the_last_report():
+    recorder = Recorder()
+    train(CONFIG, recorder, batches(), recorder.hooks(), parallel=Parallel())
+    reports = [entry[2] for entry in recorder.seen if entry[0] == "report"]
+    assert [figures["loss_d"] for figures in reports] == [0.5, 2.5, 4.5, 6.5]
+    assert [figures["loss_g"] for figures in reports] == [1, 5, 9, 13]
+    assert all(0 <= figures["data_wait_fraction"] <= 1 for figures in reports)
+    assert all(figures["clips_per_s"] > 0 for figures in reports)
+
+
+def test_a_resumed_loop_goes_on_with_the_same_intervals():
+    recorder = Recorder()
+    train(CONFIG, recorder, batches(), recorder.hooks(), parallel=Parallel(), clips_seen=12)
+    assert recorder.named("progress") == [12, 16, 20, 24, 28]
+    assert recorder.named("report") == [16, 24, 32]
+
+
+def test_a_stop_ends_at_the_next_report_with_a_checkpoint():
+    recorder = Recorder(stop_at=12)
+    assert train(CONFIG, recorder, batches(), recorder.hooks(), parallel=Parallel()) == 16
+    assert recorder.seen[-1] == ("checkpoint", 16)
+
+
+def test_where_nothing_is_left_there_is_still_a_checkpoint():
+    recorder = Recorder()
+    train(CONFIG, recorder, batches(), recorder.hooks(), parallel=Parallel(), clips_seen=32)
+    assert recorder.seen == [("checkpoint", 32)]
+
+
+def test_a_metric_of_some_steps_is_averaged_over_those():
+    meter = Meter(Parallel())
+    meter.add({"loss": torch.tensor(1.0), "r1": torch.tensor(8.0)}, 4, 4)
+    meter.add({"loss": torch.tensor(3.0)}, 4, 4)
+    figures, stop = meter.read(stop=True)
+    assert (figures["loss"], figures["r1"], stop) == (2.0, 8.0, True)
+
+
+def test_the_guard_lets_single_skips_pass_and_ends_a_run_that_skips_most():
+    guard = Guard(global_batch=4)
+    for clips, skipped in ((40, 0.0), (80, 3.0), (120, 7.0)):
+        guard.check({"skipped_steps": skipped}, clips)
+    with pytest.raises(TrainingError, match=r"diverged before 160 clips.*train\.learning_rate"):
+        guard.check({"skipped_steps": 18.0}, 160)

@@ -1,0 +1,124 @@
+"""The stage train: from a dataset's snapshot to a committed checkpoint."""
+
+import functools
+from collections.abc import Mapping
+from time import monotonic
+
+from videogen.artifacts import CheckpointRef, DatasetRef
+from videogen.config.run import RunConfig
+from videogen.config.sections import StorageConfig
+from videogen.errors import CorruptObjectError, TrainingError
+from videogen.execution.ray_session import Cluster
+from videogen.progress import Progress, ProgressEvent
+from videogen.runs.pointer import Committed, committed_checkpoints
+from videogen.runs.stage_key import STAGE_FORMATS
+from videogen.runs.stages import StageRun
+from videogen.storage.base import ObjectStore
+from videogen.tracking_spec import TrackerSpec
+from videogen.training import checkpoint, worker
+from videogen.training.launcher import launch
+from videogen.training.session import RunIdentity
+
+
+def train(  # noqa: PLR0913 - what a stage of a run is given
+    config: RunConfig,
+    dataset: DatasetRef,
+    store: ObjectStore,
+    run: StageRun,
+    tracker: TrackerSpec | None,
+    cluster: Cluster,
+    progress: Progress,
+) -> CheckpointRef:
+    """Train on a snapshot, going on from where this run, or another of the same key, ended.
+
+    Raises:
+        ConfigError: the run's checkpoints were made with another config; the key is named.
+        DatasetError: the snapshot has no clip that can be trained on.
+        TrainingError: training cannot start, diverged, or its workers died again and again.
+        LeaseHeldError: another process took the run over.
+        StorageError: the store cannot be reached.
+    """
+    began = monotonic()
+    identity = _identity(config, dataset, store, run)
+    task = worker.TrainTask(
+        config=config,
+        storage=StorageConfig(root=store.root, endpoint_url=config.storage.endpoint_url),
+        dataset=dataset,
+        identity=identity,
+        tracker=tracker,
+    )
+    final = _last(store, identity)
+    if final is None or final.clips_seen < config.train.total_clips:
+        run_id = run.handle.run_id
+        attempt = launch(functools.partial(worker.run, task), cluster, config.execution, run_id)
+        attempt.wait(progress)
+        final = _last(store, identity)
+    run.lease.check()
+    if final is None or final.clips_seen < config.train.total_clips:
+        seen = final.clips_seen if final else 0
+        raise TrainingError(
+            f"training of run {run.handle.run_id} was stopped at {seen:,} of "
+            f"{config.train.total_clips:,} clips; the same command goes on from there"
+        )
+    progress(ProgressEvent("train", final.clips_seen, config.train.total_clips, "clips"))
+    return CheckpointRef(
+        run_id=run.handle.run_id,
+        prefix=final.prefix,
+        manifest_sha256=final.manifest_sha256,
+        clips_seen=final.clips_seen,
+        snapshot=dataset.snapshot,
+        model_kind=config.train.model.kind,
+        num_frames=config.train.num_frames,
+        height=dataset.height,
+        width=dataset.width,
+        fps=dataset.fps,
+        final_metrics=checkpoint.read_document(store, final).metrics,
+        seconds=round(monotonic() - began, 3),
+        mlflow_run_id=tracker.run_id if tracker else None,
+    )
+
+
+def _identity(
+    config: RunConfig, dataset: DatasetRef, store: ObjectStore, run: StageRun
+) -> RunIdentity:
+    """Which checkpoints this run may go on from. Raises `ConfigError` where they do not fit."""
+    run_id = run.handle.run_id
+    document: Mapping[str, object] = {
+        "train": config.stage_document("train"),
+        "snapshot": dataset.snapshot,
+        "format": STAGE_FORMATS["train"],
+    }
+    own = committed_checkpoints(store, run_id)
+    goes_on = bool(run.unfinished)
+    if goes_on and own:
+        _require_same(store, own[-1], document)
+    earlier = [
+        one
+        for other in run.unfinished
+        if other != run_id
+        for one in reversed(committed_checkpoints(store, other))
+    ]
+    return RunIdentity(
+        run_id=run_id,
+        lease_token=run.lease.token,
+        document=document,
+        total_clips=config.train.total_clips,
+        keep_checkpoints=config.train.keep_checkpoints,
+        earlier=tuple(earlier),
+        ignored=frozenset() if goes_on else frozenset(one.prefix for one in own),
+    )
+
+
+def _require_same(store: ObjectStore, newest: Committed, document: Mapping[str, object]) -> None:
+    """Refuse now what the workers would refuse later; whether it is whole is for them to see."""
+    try:
+        found = checkpoint.read_document(store, newest)
+    except CorruptObjectError:
+        return
+    checkpoint.require_same(found, document)
+
+
+def _last(store: ObjectStore, identity: RunIdentity) -> Committed | None:
+    committed = committed_checkpoints(store, identity.run_id)
+    usable = [one for one in committed if one.prefix not in identity.ignored]
+    return usable[-1] if usable else None
