@@ -15,7 +15,7 @@ from types import FrameType
 
 from prefect.exceptions import PrefectException, TerminationSignal
 from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from videogen.cli.render import say
 from videogen.config.settings import Settings
@@ -24,6 +24,7 @@ from videogen.execution.lifeline import follow_parent
 from videogen.presets import load_config
 from videogen.runs.handle import checked_run_id
 from videogen.stack import embedded
+from videogen.stack.prefect_server import prefect_home
 
 _INTERRUPTED = 130
 _TERMINATED = 143
@@ -93,9 +94,12 @@ def _prefect_server() -> Iterator[None]:
     if PREFECT_API_URL.value():
         yield
         return
+    home = prefect_home(settings)
     with (
         embedded.borrow_prefect(settings) as api_url,
-        temporary_settings(updates={PREFECT_API_URL: api_url}),
+        temporary_settings(
+            updates={PREFECT_API_URL: api_url, PREFECT_LOCAL_STORAGE_PATH: home / "storage"}
+        ),
     ):
         yield
 
@@ -106,7 +110,7 @@ def _logs_sent() -> Iterator[None]:
     try:
         yield
     finally:
-        APILogHandler.flush()
+        APILogHandler().flush()
 
 
 def _silence_console() -> None:
@@ -116,6 +120,7 @@ def _silence_console() -> None:
         for handler in tuple(logger.handlers):
             if isinstance(handler, PrefectConsoleHandler):
                 logger.removeHandler(handler)
+                logger.addHandler(logging.NullHandler())  # or the handler of last resort prints
 
 
 def _raise_terminated(_signum: int, _frame: FrameType | None) -> None:
