@@ -41,6 +41,8 @@ Frames = Float[Tensor, "b t h w c"]
 """Channels innermost in memory, which is what the fast CPU kernels want and 1x1 kernels need."""
 
 _ROWS: Final = 49
+_STEM: Final = 2
+"""Layers that see clips one by one: above 32 MB, malloc gets every buffer anew from the system."""
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -158,7 +160,9 @@ class I3D(nn.Module):
 
     def forward(self, clips: Frames) -> Float[Tensor, "b 400"]:
         """Logits, averaged over time."""
-        pooled = self.trunk(clips).mean(dim=(2, 3))
+        stem, rest = self.trunk[:_STEM], self.trunk[_STEM:]
+        halved = torch.cat([stem(clip) for clip in clips.split(1)])
+        pooled = rest(halved).mean(dim=(2, 3))
         pairs = (pooled[:, 1:] + pooled[:, :-1]) / 2  # the pool's window is 2 long in time
         averaged: Tensor = self.head(pairs.mean(dim=1))
         return averaged
