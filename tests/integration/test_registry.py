@@ -4,125 +4,31 @@ import json
 import pickletools
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mlflow.artifacts import download_artifacts
+from registry_place import DATASET, NUM_FRAMES, PROTOCOL, Place
 
-from videogen.artifacts import CheckpointRef, DatasetRef, EvaluationReport, ModelRef, Protocol
-from videogen.config.run import RunConfig
+from videogen.artifacts import EvaluationReport, ModelRef
 from videogen.config.settings import child_environment
 from videogen.errors import ConfigError, CorruptObjectError, RegistryError
 from videogen.mlflow_connection import connect
-from videogen.models.build import build_generator
-from videogen.models.export import GeneratorSpec, save_generator
 from videogen.progress import ProgressEvent, silent
 from videogen.registry.loading import Format, GenerationRequest, generate_files, load_generator
 from videogen.registry.stage import register
 from videogen.registry.versions import list_versions, version_exists
-from videogen.runs.manifest import publish
-from videogen.storage.base import ObjectStore
 from videogen.storage.local import LocalStore
 from videogen.tracking import open_tracker, start_run
 
-SIZE = 32
-NUM_FRAMES = 4
-FPS = 8.0
-PROTOCOL = Protocol(
-    name="fvd64_16f",
-    extractor="i3d",
-    extractor_sha256="0" * 64,
-    num_real=64,
-    num_fake=64,
-    num_frames=16,
-    frame_stride=1,
-    height=SIZE,
-    width=SIZE,
-    snapshot="5" * 64,
-)
-DATASET = DatasetRef(
-    dataset="shapes",
-    snapshot="5" * 64,
-    ingest_digest="6" * 64,
-    sources=3,
-    clips=9,
-    frames=900,
-    height=SIZE,
-    width=SIZE,
-    fps=FPS,
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a test registers: a store, and MLflow."""
-
-    store: ObjectStore
-    tracking_uri: str
-    config: RunConfig
-
-    def checkpoint(self, run_id: str) -> CheckpointRef:
-        """A committed checkpoint whose weights differ from those of other runs."""
-        torch.manual_seed(sum(run_id.encode()))
-        prefix = f"runs/{run_id}/checkpoints/000000001000"
-        model = self.config.train.model
-        generator = build_generator(model, (SIZE, SIZE), NUM_FRAMES)
-        spec = GeneratorSpec(model=model, height=SIZE, width=SIZE, num_frames=NUM_FRAMES, fps=FPS)
-        directory = Path(self.config.storage.root or "") / "scratch" / run_id
-        save_generator(generator, directory / "generator", spec)
-        (directory / "optimizer.bin").write_bytes(b"not needed by anyone who generates")
-        return CheckpointRef(
-            run_id=run_id,
-            prefix=prefix,
-            manifest_sha256=publish(self.store, prefix, directory),
-            clips_seen=1_000,
-            snapshot=DATASET.snapshot,
-            model_kind=model.kind,
-            num_frames=NUM_FRAMES,
-            height=SIZE,
-            width=SIZE,
-            fps=FPS,
-        )
-
-    def register(self, run_id: str, fvd: float | None = 400.0) -> ModelRef:
-        """Register that checkpoint with a report of this FVD."""
-        report = EvaluationReport(
-            metrics={} if fvd is None else {"fvd": fvd},
-            yardsticks={"floor": 116.0, "shuffled": 205.0, "frozen": 295.0, "blank": 714.0},
-            protocol=PROTOCOL,
-        )
-        spec = start_run(self.tracking_uri, "tests", None, run_id)
-        return register(
-            self.config,
-            DATASET,
-            self.checkpoint(run_id),
-            report,
-            self.store,
-            open_tracker(spec),
-            silent,
-            stage_key="7" * 64,
-        )
-
-    def named(self, name: str) -> "Place":
-        """The same place under another model name."""
-        document = self.config.model_dump(by_alias=True) | {"register": {"model_name": name}}
-        return Place(self.store, self.tracking_uri, RunConfig.model_validate(document))
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("registry")
-    config = RunConfig.model_validate(
-        {
-            "name": "tiny",
-            "storage": {"root": str(root)},
-            "train": {"model": {"kind": "r3gan-v", "generator_channels": [32, 16]}},
-        }
-    )
-    return Place(LocalStore(root / "store"), f"sqlite:///{root}/mlflow.db", config)
+    return Place.make(LocalStore(root / "store"), f"sqlite:///{root}/mlflow.db", root / "scratch")
 
 
 @pytest.fixture(scope="module")
@@ -345,7 +251,7 @@ def test_a_file_depends_on_its_seed_alone(place: Place, champion: ModelRef, tmp_
 
 def test_a_directory_needs_no_registry(place: Place, tmp_path: Path) -> None:
     place.checkpoint("exported")
-    directory = Path(place.config.storage.root or "") / "scratch" / "exported"
+    directory = place.scratch / "exported"
     loaded = load_generator(str(directory), None)
     assert loaded.spec.num_frames == NUM_FRAMES
     paths = generate_files(
