@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from videogen.artifacts import CheckpointRef
+from videogen.config.sections import EvaluateConfig, StorageConfig
+from videogen.config.train import DcganConfig
+from videogen.data.frame_codec import encode_clip, read_frames
+from videogen.errors import CorruptObjectError, EvaluationError
+from videogen.evaluation.samples import draw_fakes
+from videogen.models.build import build_networks
+from videogen.models.export import GeneratorSpec, save_generator
+from videogen.runs import manifest
+from videogen.storage.local import LocalStore
+
+MODEL = DcganConfig(base_channels=8, latent_dim=8)
+CONFIG = EvaluateConfig(num_clips=4, num_frames=9, seed=5, batch_size=3)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return StorageConfig(root=str(tmp_path / "store"))
+
+
+@pytest.fixture
+def published(tmp_path, storage):
+    """Publishes a directory of files as a checkpoint."""
+
+    def publish(directory):
+        prefix = "runs/r1/checkpoints/1"
+        store = LocalStore(tmp_path / "store")
+        return CheckpointRef(
+            run_id="r1", prefix=prefix, manifest_sha256=manifest.publish(store, prefix, directory),
+            clips_seen=1, snapshot="s", model_kind="dcgan", num_frames=9, height=32, width=32,
+            fps=8,
+        )  # fmt: skip
+
+    return publish
+
+
+@pytest.fixture
+def checkpoint(tmp_path, published):
+    generator = build_networks(MODEL, (32, 32), 9, seed=0).generator
+    spec = GeneratorSpec(model=MODEL, height=32, width=32, num_frames=9, fps=8)
+    save_generator(generator, tmp_path / "files" / "generator", spec)
+    return published(tmp_path / "files")
+
+
+def test_video_i_depends_on_seed_plus_i_alone(storage, checkpoint):
+    together = draw_fakes(storage, checkpoint, CONFIG, range(4), "raw")
+    assert together.shape == (4, 9, 32, 32, 3)
+    alone = draw_fakes(storage, checkpoint, CONFIG, [2], "raw")
+    assert np.abs(together[2].astype(int) - alone[0]).max() <= 1  # rounding of another batch
+    shifted = CONFIG.model_copy(update={"seed": 7})
+    np.testing.assert_array_equal(draw_fakes(storage, checkpoint, shifted, [0], "raw"), alone)
+    assert (together[0] != together[1]).any()
+
+
+def test_fakes_pass_through_the_codec_of_the_reals(storage, checkpoint):
+    raw = draw_fakes(storage, checkpoint, CONFIG, range(2), "raw")
+    coded = draw_fakes(storage, checkpoint, CONFIG, range(2), "jpeg")
+    expected = np.stack([read_frames(encode_clip(clip, "jpeg")) for clip in raw])
+    np.testing.assert_array_equal(coded, expected)
+    assert (coded != raw).any()
+
+
+def test_a_checkpoint_without_a_generator_is_refused(tmp_path, storage, published):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "state.json").write_text("{}")
+    with pytest.raises(EvaluationError, match="holds no generator/"):
+        draw_fakes(storage, published(tmp_path / "other"), CONFIG, [0], "raw")
+
+
+def test_a_generator_whose_bytes_changed_is_refused(tmp_path, storage, checkpoint):
+    path = tmp_path / "store" / checkpoint.prefix / "generator" / "generator.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00\x00")
+    with pytest.raises(CorruptObjectError, match=r"generator\.safetensors"):
+        draw_fakes(storage, checkpoint, CONFIG, [0], "raw")
