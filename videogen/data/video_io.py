@@ -48,6 +48,19 @@ class Counts:
     corrupt: int = 0
 
 
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a file's headers and packets say of its video."""
+
+    codec: str
+    height: int
+    width: int
+    fps: float
+    num_frames: int
+    """Packets of the video stream."""
+    duration_s: float
+
+
 class VideoReader:
     """One open video file; a context manager.
 
@@ -102,6 +115,22 @@ class VideoReader:
         if self._stream.duration is not None and self._stream.time_base is not None:
             return float(self._stream.duration * self._stream.time_base)
         return (self._container.duration or 0) / av.time_base
+
+    def facts(self) -> VideoFacts:
+        """Count the packets; leaves no frame to be read."""
+        context = self._stream.codec_context
+        try:
+            packets = sum(packet.size > 0 for packet in self._container.demux(self._stream))
+        except av.error.FFmpegError as error:
+            raise self._unusable("corrupt", f"{error.strerror or error}") from error
+        return VideoFacts(
+            codec=context.name,
+            height=context.height,
+            width=context.width,
+            fps=float(self._rate),
+            num_frames=packets,
+            duration_s=self.duration_s,
+        )
 
     def frames(self) -> Iterator[tuple[float, Frame]]:
         """Time in seconds and frame, uint8 (h w c) RGB; a frame shown twice is the same array."""
@@ -171,6 +200,12 @@ class VideoReader:
 
     def _unusable(self, reason: Reason, detail: str) -> UnusableSourceError:
         return UnusableSourceError(reason, str(self._path), detail)
+
+
+def probe(path: Path) -> VideoFacts:
+    """Look at a file without decoding it. Raises `UnusableSourceError`."""
+    with VideoReader(path) as reader:
+        return reader.facts()
 
 
 def read_video(

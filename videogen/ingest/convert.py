@@ -6,7 +6,6 @@ What is wrong with a source is part of the answer; only storage errors are raise
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from videogen.data.picture import Decisions
 from videogen.data.shards import ShardWriter, Written, shard_key
 from videogen.data.unusable import Reason, UnusableSourceError
 from videogen.data.video_io import VideoReader
-from videogen.errors import StorageError
 from videogen.ingest.clips import Cut, CutCounts, CutRule, clip_id, cut, split_of
+from videogen.ingest.scratch import working_directory
 from videogen.ingest.sources import Source, hash_file, local_copy
 from videogen.storage.base import ObjectStore
 from videogen.storage.connect import open_store
@@ -86,14 +85,14 @@ class Conversion:
 
 def inspect_sources(task: InspectTask) -> tuple[Inspection, ...]:
     """Hash sources and read their headers."""
-    with _working_directory() as directory:
+    with working_directory() as directory:
         return tuple(_inspect(task.target, source, directory) for source in task.sources)
 
 
 def convert_sources(task: ConvertTask) -> tuple[Conversion, ...]:
     """Write the shards of a group to the store; a source counts whole or not at all."""
     store = open_store(task.target.storage)
-    with _working_directory() as directory:
+    with working_directory() as directory:
         return _GroupWriter(task.target, store, directory).convert(task.sources)
 
 
@@ -231,16 +230,3 @@ class _GroupWriter:
 
 def _pictures(reader: VideoReader) -> Iterator[Frame]:
     return (frame for _, frame in reader.frames())
-
-
-@contextmanager
-def _working_directory() -> Iterator[Path]:
-    """A temporary directory; trouble with it is a `StorageError` that names it."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="videogen-ingest-") as name:
-            yield Path(name)
-    except OSError as error:
-        raise StorageError(
-            f"working files in {tempfile.gettempdir()} cannot be written: "
-            f"{error.strerror or error}: free room there, or set TMPDIR to another disk"
-        ) from error

@@ -1,8 +1,6 @@
 """What an ingest has to do: which sources are known, and which are new."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
@@ -12,6 +10,7 @@ from videogen.data.unusable import UnusableSourceError
 from videogen.errors import DatasetError
 from videogen.ingest.convert import Target
 from videogen.ingest.records import SourceRecord, load_records
+from videogen.ingest.scratch import working_directory
 from videogen.ingest.sources import Source, hash_file, list_sources, local_copy
 from videogen.storage.base import ObjectStore
 
@@ -144,8 +143,8 @@ def _look(source: Source, target: Target) -> tuple[str | None, str | None]:
     """Why a source cannot be read, or its content's sha256."""
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="videogen-ingest-") as directory,
-            local_copy(source, target.storage, Path(directory)) as path,
+            working_directory() as directory,
+            local_copy(source, target.storage, directory) as path,
         ):
             return None, hash_file(path)
     except UnusableSourceError as error:

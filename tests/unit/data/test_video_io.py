@@ -10,7 +10,7 @@ import pytest
 
 from videogen.data.synthetic import sample_clip
 from videogen.data.unusable import UnusableSourceError
-from videogen.data.video_io import VideoReader, read_video
+from videogen.data.video_io import VideoReader, probe, read_video
 from videogen.data.video_write import write_video
 
 RED = (0xC0, 0x20, 0x20)
@@ -133,6 +133,15 @@ def test_a_file_is_read_the_same_twice_and_like_what_was_written(tmp_path: Path)
     assert np.array_equal(*read)
     assert read[0].shape == clip.shape
     assert np.abs(read[0].astype(int) - clip).mean() < 2
+
+
+def test_a_probe_tells_what_a_full_read_finds(tmp_path: Path) -> None:
+    for kind in ("mp4", "gif", "webm"):
+        write_video(tmp_path / f"a.{kind}", sample_clip(3, 16), 8.0, kind)
+        facts = probe(tmp_path / f"a.{kind}")
+        assert (facts.num_frames, facts.height, facts.width) == (16, 64, 64)
+        assert facts.fps == pytest.approx(8, rel=0.05)
+        assert facts.duration_s == pytest.approx(2, rel=0.05)
 
 
 def test_a_file_cut_anywhere_is_truncated(tmp_path: Path) -> None:
