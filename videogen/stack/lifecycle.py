@@ -146,7 +146,7 @@ class _Start:
                 raise ServiceError(f"{self.service.name} was stopped before it answered")
         if not all(ports.is_free(port) for port in record.ports.values()):
             return False
-        raise self._failure("ended at once")
+        raise self._failure("ended before it answered")
 
     def _owns_ports(self, record: ServiceRecord) -> bool:
         marker = marker_of(self.settings, self.service.name)
@@ -156,5 +156,5 @@ class _Start:
     def _failure(self, what: str) -> ServiceError:
         log = log_of(self.settings, self.service.name)
         return ServiceError(
-            f"{self.service.name} {what}: its log, {log}, ends with\n{processes.tail(log)}"
+            f"{self.service.name} {what}; its log, {log}, ends with: {processes.tail(log)}"
         )

@@ -20,6 +20,7 @@ from videogen.errors import ServiceError
 
 MARKER = "VIDEOGEN_SERVICE"
 _POLL_S = 0.05
+_TAIL_CHARACTERS = 400
 _KILL_WAIT_S = 5.0
 _START_TIME_TOLERANCE_S = 1.0
 
@@ -72,18 +73,20 @@ def is_alive(record: ProcessRecord) -> bool:
         return False
     try:
         process = psutil.Process(record.pid)
-        same = abs(process.create_time() - record.create_time) < _START_TIME_TOLERANCE_S
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return _is_same(process, record) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
 def members(marker: str, record: ProcessRecord | None = None) -> list[psutil.Process]:
-    """Every living process of a service: by marker, by the leader's session, and descendants."""
-    leader = record.pid if record is not None and is_alive(record) else None
+    """Every living process of a service: by marker, by session, and descendants.
+
+    The marker alone is not enough: what sets its process title, as Ray's workers do, loses it.
+    """
+    session = record.pid if record is not None and not _is_reused(record) else None
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        if process.pid != os.getpid() and _belongs(process, marker, leader):
+        if process.pid != os.getpid() and _belongs(process, marker, session):
             found[process.pid] = process
     for process in list(found.values()):
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
@@ -92,11 +95,23 @@ def members(marker: str, record: ProcessRecord | None = None) -> list[psutil.Pro
     return list(found.values())
 
 
-def _belongs(process: psutil.Process, marker: str, leader: int | None) -> bool:
+def _is_reused(record: ProcessRecord) -> bool:
+    """Whether another process has the leader's number; none gets it while the session lives."""
+    try:
+        return not _is_same(psutil.Process(record.pid), record)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_same(process: psutil.Process, record: ProcessRecord) -> bool:
+    return abs(process.create_time() - record.create_time) < _START_TIME_TOLERANCE_S
+
+
+def _belongs(process: psutil.Process, marker: str, session: int | None) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        if leader is not None and leader in (process.pid, os.getsid(process.pid)):
+        if session is not None and os.getsid(process.pid) == session:
             return True
         return process.environ().get(MARKER) == marker
     except (psutil.Error, OSError):
@@ -150,10 +165,11 @@ def listens(marker: str, record: ProcessRecord, port: int) -> bool:
     return False
 
 
-def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, for an error message."""
+def tail(log: Path, lines: int = 3) -> str:
+    """The last lines of a log, as one line for an error message."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.strip().splitlines()[-lines:])
+    last = [" ".join(line.split()) for line in text.splitlines() if line.strip()][-lines:]
+    return " / ".join(last)[-_TAIL_CHARACTERS:]

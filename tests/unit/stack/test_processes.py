@@ -76,6 +76,17 @@ def test_stop_finds_what_a_killed_leader_left_behind(marker: str) -> None:
     assert not any(runs(pid) for pid in left)
 
 
+def test_stop_finds_what_lost_its_marker_after_the_leader_was_killed(marker: str) -> None:
+    record = start(FAMILY.replace("start_new_session=True", "env={}"), marker)
+    child, without_marker = pids_in(marker)
+    psutil.Process(record.pid).kill()
+    psutil.Process(child).kill()
+
+    processes.stop(marker, record, grace_s=2)
+
+    assert not runs(without_marker)
+
+
 def test_stop_finds_a_service_whose_record_is_lost(marker: str) -> None:
     record = start(FAMILY, marker)
 
@@ -140,7 +151,9 @@ def test_a_program_that_is_missing_is_named(marker: str) -> None:
 
 
 def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"\xff\n" + b"\n".join(b"line %d" % i for i in range(50)))
+    (tmp_path / "log").write_bytes(
+        b"\xff\n" + b"\n".join(b"line  %d" % i for i in range(50)) + b"\n\n"
+    )
 
-    assert processes.tail(tmp_path / "log", 2) == "line 48\nline 49"
+    assert processes.tail(tmp_path / "log", 2) == "line 48 / line 49"
     assert processes.tail(tmp_path / "none") == ""
