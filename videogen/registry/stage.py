@@ -16,6 +16,7 @@ from videogen.progress import Progress, ProgressEvent
 from videogen.registry import versions
 from videogen.registry.card import VersionCard
 from videogen.registry.gate import Decision, Judged, decide
+from videogen.registry.logged_model import create_version, log_model
 from videogen.registry.previews import write_previews
 from videogen.runs.manifest import fetch
 from videogen.storage.base import ObjectStore
@@ -93,8 +94,8 @@ def _make_version(
                 tracker.log_artifact(path, f"model/{directory}")
         _tell(progress, 3, "logging the model")
         artifacts = {one: root / one for one in (_GENERATOR, "previews", "documents")}
-        model_id = versions.log_model(client, tracker.run_id, artifacts, spec)
-    return versions.create_version(
+        model_id = log_model(client, tracker.run_id, artifacts, spec)
+    return create_version(
         client, card.config.model_name, model_id, card.tags(), card.description(spec)
     )
 
