@@ -8,7 +8,6 @@ import logging
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from videogen.config.settings import apply_environment, environment_value
 from videogen.errors import ServiceError, StageFailedError, VideogenError
+from videogen.execution.ray_address import require_answer
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -29,11 +29,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 OBJECT_STORE_BYTES = 200_000_000
-_ANSWER_TIMEOUT_S = 5.0
-_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_HTTP2_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""An empty frame of type 4: what each side of a gRPC connection sends first (RFC 9113, 3.4)."""
-_FRAME_TYPE = slice(3, 4)
 _TASK_RETRIES = 2
 _REMOVE_TIMEOUT_S = 5.0
 _REMOVE_INTERVAL_S = 0.1
@@ -177,7 +172,7 @@ class Cluster:
         return resources
 
     def _join(self, address: str) -> None:
-        _require_answer(address)
+        require_answer(address)
         self._change_environment(dict(_QUIET))
         self._init({"address": address})
 
@@ -219,10 +214,12 @@ class Cluster:
                     logging_level=logging.ERROR,
                 )
         except (RayError, RuntimeError, ValueError, OSError) as error:
-            where = f"the Ray at {self.spec.address}" if self.spec.address else "a Ray of our own"
+            if self.spec.address is None:
+                raise ServiceError(f"Ray does not start: {_first_line(error)}") from error
             raise ServiceError(
-                f"{where} cannot be used: {_first_line(error)}; look at `videogen stack status`, "
-                "or unset execution.ray_address and RAY_ADDRESS for a Ray of this process"
+                f"the Ray at {self.spec.address} cannot be joined: {_first_line(error)}; check "
+                "that RAY_AUTH_TOKEN_PATH names its token (`videogen stack env`), or unset "
+                "execution.ray_address and RAY_ADDRESS for a Ray of this process"
             ) from error
 
     def _change_environment(self, changes: dict[str, str | None]) -> None:
@@ -230,30 +227,13 @@ class Cluster:
         apply_environment(changes)
 
 
-def _require_answer(address: str) -> None:
-    """Raise `ServiceError` now where nothing listens; Ray itself tries for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ServiceError(
-            f"Ray address {address!r} is not HOST:PORT; mend execution.ray_address or RAY_ADDRESS"
-        )
-    try:
-        with socket.create_connection((host, int(port)), timeout=_ANSWER_TIMEOUT_S) as connection:
-            connection.sendall(_HTTP2_PREFACE + _HTTP2_SETTINGS)
-            answer = connection.recv(len(_HTTP2_SETTINGS), socket.MSG_WAITALL)
-        reason = "what listens there is something else"
-    except OSError as error:
-        answer, reason = b"", str(error)
-    if answer[_FRAME_TYPE] != _HTTP2_SETTINGS[_FRAME_TYPE]:
-        raise ServiceError(
-            f"no Ray answers at {address} ({reason}); start one with `videogen stack up`, or unset "
-            "execution.ray_address and RAY_ADDRESS for a Ray of this process"
-        )
-
-
 def _result(reference: "ObjectRef[Result]", item: object) -> Result:
     import ray  # noqa: PLC0415 - Ray is loaded only where it is used
-    from ray.exceptions import RayError, RayTaskError  # noqa: PLC0415 - as above
+    from ray.exceptions import (  # noqa: PLC0415 - as above
+        RayError,
+        RayTaskError,
+        WorkerCrashedError,
+    )
 
     try:
         return ray.get(reference)
@@ -262,11 +242,14 @@ def _result(reference: "ObjectRef[Result]", item: object) -> Result:
             raise error.cause from error
         raise
     except RayError as error:
-        raise StageFailedError(
-            f"Ray could not finish the task for {repr(item)[:_SHOWN_CHARACTERS]} in "
-            f"{_TASK_RETRIES + 1} attempts: {_first_line(error)} A worker that dies is most often "
-            "out of memory: run fewer at once"
-        ) from error
+        shown = repr(item)[:_SHOWN_CHARACTERS]
+        if isinstance(error, WorkerCrashedError):
+            raise StageFailedError(
+                f"a worker process died {_TASK_RETRIES + 1} times while it worked on {shown}; most "
+                "often the memory is too small: run fewer at once"
+            ) from error
+        reason = " ".join(str(error).split())[:_SHOWN_CHARACTERS]
+        raise StageFailedError(f"Ray could not finish the task for {shown}: {reason}") from error
 
 
 def _remove(directory: Path) -> None:
