@@ -19,6 +19,7 @@ from typing import Any
 from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from torch import distributed
 
 from videogen.config.sections import ExecutionConfig
 from videogen.config.settings import apply_environment, environment_value
@@ -170,6 +171,8 @@ def _run_worker(config: dict[str, Any]) -> None:
         work(Parallel.joined(get_device()), MailboxChannel(mailbox))
     except VideogenError as error:
         mailbox.fail(error)
+        if distributed.is_initialized():
+            distributed.destroy_process_group()  # else workers that wait for this one wait on
         raise
 
 
