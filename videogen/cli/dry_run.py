@@ -89,14 +89,15 @@ def _planned_ingest(stages: Stages) -> PlannedStage:
     from videogen.ingest.stage import plan
 
     ingest = plan(stages.config, stages.services.store)
-    new = len(ingest.new)
-    if not new:
+    if ingest.is_done:
         return PlannedStage("ingest", "reuse", "no new videos", 0.0, 0)
-    size = sum(source.size_bytes for source in ingest.new)
+    new = len(ingest.new)
     seconds = _STAGE_START_S + new / _INGEST_VIDEOS_PER_S
     height, width = stages.config.ingest.resolution
     disk = new * 2 * stages.config.ingest.max_clip_frames * height * width * 3
-    return PlannedStage("ingest", "run", f"{new} new videos, {_size(size)}", seconds, disk)
+    return PlannedStage(
+        "ingest", "run", f"{new} new videos, {_size(ingest.new_bytes)}", seconds, disk
+    )
 
 
 def _task(stages: Stages, stage: Stage) -> StageTask[Any]:

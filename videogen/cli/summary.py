@@ -86,7 +86,8 @@ def run_summary(document: dict[str, Any]) -> str:
     lines += ["where it is", f"  everything lasting   {document['root']}"]
     lines += [f"  {name:<20} {address}" for name, address in document["links"].items()]
     lines.append(f"  MLflow tracking      {document['tracking_uri']}")
-    chosen = f"@{model.aliases[0]}" if model.aliases else f"/{model.version}"
+    best = next((alias for alias in ("champion", "challenger") if alias in model.aliases), None)
+    chosen = f"@{best}" if best else f"/{model.version}"
     return "\n".join(
         [
             *lines,
