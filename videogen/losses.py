@@ -67,12 +67,3 @@ def gradient_penalty(
     """
     (gradient,) = torch.autograd.grad(logits.sum(), clips, create_graph=True)
     return gradient.square().sum(dim=(2, 3, 4)).mean(dim=1)
-
-
-def penalty_due(step_index: int, interval: int) -> bool:
-    """Whether this step (from 0) carries the penalty, which it does every `interval`-th step.
-
-    With the weight multiplied by `interval`, the expected gradient is that of a penalty at each
-    step (lazy regularisation, Karras et al. 2020, section 3.1).
-    """
-    return step_index % interval == 0

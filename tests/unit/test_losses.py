@@ -8,7 +8,6 @@ from videogen.losses import (
     generator_loss,
     gradient_penalty,
     needs_real_logits,
-    penalty_due,
 )
 
 REAL = torch.tensor([0.3, -1.2, 4.0], dtype=torch.float64)
@@ -99,10 +98,3 @@ def test_gradient_penalty_can_be_differentiated_towards_the_critic_s_weights():
     clips = torch.ones(4, 2, 1, 2, 2, dtype=torch.float64, requires_grad=True)
     gradient_penalty(clips, (clips * weight).sum(dim=(1, 2, 3, 4))).mean().backward()
     torch.testing.assert_close(weight.grad, 2 * weight.detach())
-
-
-def test_the_lazy_penalty_falls_on_every_kth_step_from_the_first():
-    assert [penalty_due(index, 3) for index in range(7)] == [
-        True, False, False, True, False, False, True,
-    ]  # fmt: skip
-    assert all(penalty_due(index, 1) for index in range(3))

@@ -37,6 +37,7 @@ FUSED_SIZE = 8
 PATCH = 2
 """The discriminator's first stage has half the side of a frame: 2x2 pixels are one position."""
 _MOTION_WIDTH = 64
+_STYLE = 64
 _RGB = 3
 _RGBA = 4
 _AFFINE = 6
@@ -56,21 +57,27 @@ class R3ganVGenerator(VideoGenerator):
         self.motion = MotionEncoder(
             config.motion_noise_dim, config.motion_dim, config.motion_interval
         )
+        self.mapping = nn.Sequential(
+            linear(config.content_dim, _STYLE, gain=math.sqrt(2)),
+            nn.LeakyReLU(0.2),
+            linear(_STYLE, _STYLE, gain=math.sqrt(2)),
+            nn.LeakyReLU(0.2),
+        )
         self.basis = nn.Parameter(torch.randn(channels[0], BASE_SIZE, BASE_SIZE))
-        self.project = linear(config.content_dim, channels[0], bias=False)
+        self.project = linear(_STYLE, channels[0], bias=False)
         self.widen = nn.ModuleList(
             pointwise(before, width)
             for before, width in zip([channels[0], *channels], channels, strict=False)
         )
         self.shift = nn.ModuleList(
-            linear(config.content_dim, width, gain=0.0, bias=False) for width in channels
+            linear(_STYLE, width, gain=0.0, bias=False) for width in channels
         )
         self.stages = nn.ModuleList(stage(width, blocks, num_stages * blocks) for width in channels)
         self.paint = nn.Conv2d(channels[-1], _RGB + _RGBA * (config.num_layers - 1), 1)
         scale_init(self.paint.weight, 0.5)
         nn.init.zeros_(_bias_of(self.paint))
         self.move = nn.Sequential(
-            linear(config.content_dim + config.motion_dim, _MOTION_WIDTH, gain=math.sqrt(2)),
+            linear(_STYLE + config.motion_dim, _MOTION_WIDTH, gain=math.sqrt(2)),
             nn.LeakyReLU(0.2),
             linear(_MOTION_WIDTH, _AFFINE * config.num_layers, gain=0.5),
         )
@@ -85,28 +92,29 @@ class R3ganVGenerator(VideoGenerator):
 
     def forward(self, latents: Latents, times: Float[Tensor, "b t"]) -> Float[Tensor, "b t c h w"]:
         """Frames at `times`; not squashed, so values a little beyond [-1, 1] occur."""
-        layers = self.paint(self._features(latents[CONTENT]))
+        style = self.mapping(latents[CONTENT])
+        layers = self.paint(self._features(style))
         motion = self.motion(latents[MOTION], times)
         with torch.autocast(times.device.type, enabled=False):  # positions need float32
-            maps = self._maps(latents[CONTENT], motion)
+            maps = self._maps(style, motion)
             return _composite(layers.float(), maps)
 
-    def _features(self, content: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
-        x = self.project(content)[:, :, None, None] * self.basis
+    def _features(self, style: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
+        x = self.project(style)[:, :, None, None] * self.basis
         x = x.contiguous(memory_format=torch.channels_last)
         parts = zip(self.widen, self.shift, self.stages, strict=True)
         for index, (widen, shift, blocks) in enumerate(parts):
             if index:
                 x = upsample(widen(x))
-            x = blocks(x + shift(content)[:, :, None, None])
+            x = blocks(x + shift(style)[:, :, None, None])
         features: Tensor = x
         return features
 
     def _maps(
-        self, content: Float[Tensor, "b d"], motion: Float[Tensor, "b t e"]
+        self, style: Float[Tensor, "b d"], motion: Float[Tensor, "b t e"]
     ) -> Float[Tensor, "b t k 2 3"]:
         """Where each layer is looked at, per frame: identity plus what the motion says."""
-        still = content.float()[:, None].expand(-1, motion.shape[1], -1)
+        still = style.float()[:, None].expand(-1, motion.shape[1], -1)
         change = self.move(torch.cat([still, motion], dim=-1))
         change = rearrange(change, "b t (k i j) -> b t k i j", i=2, j=3)
         identity = torch.eye(2, 3, device=change.device, dtype=change.dtype)

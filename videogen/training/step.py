@@ -9,9 +9,10 @@ optimisers skip the step by themselves.
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from videogen.config.train import TrainConfig
@@ -23,7 +24,6 @@ from videogen.losses import (
     generator_loss,
     gradient_penalty,
     needs_real_logits,
-    penalty_due,
 )
 from videogen.models.build import Networks
 from videogen.models.generator import VideoGenerator
@@ -49,6 +49,15 @@ class Share:
     start: int
     end: int
     global_batch: int
+
+
+class _Judged(NamedTuple):
+    """What the discriminator said in its own update."""
+
+    real: Logits
+    fake: Logits
+    penalties: tuple[Tensor, Tensor] | None
+    """R1 and R2, each an estimate of the mean over all samples; None where there is none."""
 
 
 class TrainStep:
@@ -100,20 +109,16 @@ class TrainStep:
         with torch.no_grad(), self.precision.autocast(self._device):
             fake = self._fake(self.generator, times, "discriminator")
         real, fake = self._seen(real, "real"), self._seen(fake.float(), "fake")
-        both = torch.cat([real, fake])
-        step_index = self._clips_seen // self.config.global_batch_size
-        penalised = self._gamma > 0 and penalty_due(step_index, self.config.penalty_interval)
-        logits = self._judge(both.requires_grad_(penalised), exact=penalised)
-        real_logits, fake_logits = logits.chunk(2)
-        loss = discriminator_loss(self.config.loss, real_logits, fake_logits).mean()
+        judged = self._judge(real, fake)
+        loss = discriminator_loss(self.config.loss, judged.real, judged.fake).mean()
         metrics = {
             "discriminator_loss": loss.detach(),
-            "real_logit": real_logits.detach().mean(),
-            "fake_logit": fake_logits.detach().mean(),
+            "real_logit": judged.real.detach().mean(),
+            "fake_logit": judged.fake.detach().mean(),
         }
-        if penalised:
-            r1, r2 = (part.mean() for part in gradient_penalty(both, logits).chunk(2))
-            loss = loss + self._gamma / 2 * self.config.penalty_interval * (r1 + r2)
+        if judged.penalties is not None:
+            r1, r2 = judged.penalties
+            loss = loss + self._gamma / 2 * (r1 + r2)
             metrics |= {"r1": r1.detach(), "r2": r2.detach()}
         self._discriminator_adam.step(loss * self._weight)
         return metrics
@@ -230,15 +235,40 @@ class TrainStep:
         mine = draws.part(self.share.start * per_clip, self.share.end * per_clip)
         return augment(clips, self.config.augment, self._augment_probability, mine)
 
-    def _judge(self, clips: Clips, *, exact: bool) -> Logits:
-        """Logits for the discriminator's own update; in fp32 where gradients are penalised."""
+    def _judge(self, real: Clips, fake: Clips) -> "_Judged":
+        """Logits for the discriminator's own update, and the penalties on a part of the clips.
+
+        Clips take turns in being penalised, and count `penalty_interval`-fold: in expectation
+        that is the penalty on all. Their part is computed in fp32.
+        """
         rng = self._rng(f"discriminator dropout {self.share.start}")
-        if exact:
-            logits: Tensor = self._discriminator_ddp(clips, rng=rng)
-            return logits
-        with self.precision.autocast(self._device):
-            logits = self._discriminator_ddp(clips, rng=rng)
-        return logits.float()
+        turn = self._penalty_turn(len(real))
+        parts = [part[index] for index in (turn, ~turn) for part in (real, fake)]
+        exact, rest = torch.cat(parts[:2]), torch.cat(parts[2:])
+        penalties, logits = None, []
+        if len(exact):
+            logits.append(self._discriminator_ddp(exact.requires_grad_(), rng=rng))
+            both = gradient_penalty(exact, logits[0]).chunk(2)
+            weight = self.config.penalty_interval / len(real)
+            penalties = both[0].sum() * weight, both[1].sum() * weight
+        if len(rest):
+            with self.precision.autocast(self._device):
+                logits.append(self._discriminator_ddp(rest, rng=rng).float())
+        halves = [part.chunk(2) for part in logits]
+        return _Judged(
+            torch.cat([half[0] for half in halves]),
+            torch.cat([half[1] for half in halves]),
+            penalties,
+        )
+
+    def _penalty_turn(self, num_samples: int) -> Bool[Tensor, " n"]:
+        """Which of this worker's samples are penalised in this step."""
+        if self._gamma <= 0:
+            return torch.zeros(num_samples, dtype=torch.bool)
+        step_index = self._clips_seen // self.config.global_batch_size
+        first = self.share.start * num_samples // (self.share.end - self.share.start)
+        places = torch.arange(first, first + num_samples)
+        return (places + step_index) % self.config.penalty_interval == 0
 
     def _judge_frozen(
         self, weights: dict[str, Tensor], clips: Clips, rng: torch.Generator
