@@ -19,6 +19,7 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.telemetry import set_telemetry_client
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -44,6 +45,8 @@ def connect(tracking_uri: str) -> MlflowClient:
     written.
     """
     apply_environment({k: v for k, v in _ENVIRONMENT.items() if environment_value(k) is None})
+    # Importing MLflow has read the environment already; this reads it again.
+    set_telemetry_client()  # type: ignore[no-untyped-call]  # MLflow leaves it unannotated
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     if tracking_uri.startswith(("http://", "https://")):
