@@ -29,6 +29,7 @@ from videogen.config.loading import to_yaml
 from videogen.config.run import STAGES, RunConfig
 from videogen.config.settings import Settings, child_environment
 from videogen.errors import StageFailedError
+from videogen.execution.lifeline import lifeline_environment
 from videogen.presets import load_config
 from videogen.progress import Progress, ProgressEvent
 from videogen.runs.handle import RunHandle, checked_run_id, new_run_id
@@ -73,7 +74,15 @@ def run(  # noqa: PLR0913 - the options of a command
             )
     if as_json:
         print(json.dumps(document))
-    say(run_summary(document))
+    say(run_summary({**document, "links": _still_open(document["links"], settings)}))
+
+
+def _still_open(links: dict[str, str], settings: Settings) -> dict[str, str]:
+    """The pages that outlive this command: a Ray of its own has ended by now."""
+    from videogen.stack import embedded
+
+    ray = next(one for one in embedded.status(settings) if one.name == "ray")
+    return {name: page for name, page in links.items() if "Ray" not in name or ray.page == page}
 
 
 @contextmanager
@@ -111,7 +120,8 @@ def _run_flow(
     command = [sys.executable, "-m", "pipelines.video_gan", "--config", str(config), *arguments]
     flow = subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
         [*command, "--progress", "jsonl"],
-        env=child_environment(environment),
+        env=child_environment({**environment, **lifeline_environment()}),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
