@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -158,8 +159,9 @@ def _interrupt(flow: "subprocess.Popen[str]") -> None:
         return
     say("interrupted: stopping the flow and its stage (what is committed stays) ...")
     flow.send_signal(signal.SIGINT)
-    try:
-        flow.communicate(timeout=_GRACE_S)
-    except subprocess.TimeoutExpired:
-        flow.kill()
-        flow.communicate()
+    too_late = threading.Timer(_GRACE_S, flow.kill)
+    too_late.start()
+    for _ in flow.stderr or ():
+        pass  # what it still says goes to its log; a full pipe would hold it up
+    flow.wait()
+    too_late.cancel()
