@@ -80,6 +80,8 @@ def test_up_brings_four_healthy_services_with_pages(
     assert [one.health for one in running.values()] == ["healthy"] * 4
     for name in ("mlflow", "prefect", "ray"):
         assert b"<html" in get(running[name].page or "").lower()
+    prefect = running["prefect"]
+    assert json.loads(get(f"{prefect.page}/ui-settings"))["api_url"] == prefect.address
     json.dumps([one.document() for one in running.values()])
 
 

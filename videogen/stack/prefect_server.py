@@ -50,6 +50,7 @@ class PrefectServer(Service):
             "PREFECT_API_URL": None,
             "PREFECT_HOME": str(home),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_UI_API_URL": self.address(ports),  # else its pages ask port 4200
         }
         return Launch(command, environment)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import urlsplit, urlunsplit
 
 from botocore import exceptions as aws
@@ -35,6 +36,8 @@ _CREDENTIALS_MEND = (
     "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE and "
     "AWS_SHARED_CREDENTIALS_FILE"
 )
+_SERVER_MEND = "(see whether the server's disk is full, and its log; then run the command again)"
+_REQUEST_MEND = "(see whether that server knows the request)"
 UNANSWERED = (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError)
 """Errors after which nobody knows whether the request was carried out."""
 
@@ -111,10 +114,11 @@ def _unusable(place: Place, key: str, error: aws.ClientError) -> StorageError:
             f"{_CREDENTIALS_MEND}"
         )
     detail = str(error.response.get("Error", {}).get("Message", "")).strip()
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "?")
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    mend = _SERVER_MEND if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _REQUEST_MEND
     return StorageError(
         f"S3 at {place.endpoint} answered {status} {code} for {key!r} in {place.root}: "
-        f"{_one_line(detail)}"
+        f"{_one_line(detail)} {mend}"
     )
 
 
