@@ -122,6 +122,7 @@ class Stages:
                 self.services.store,
                 self.services.open_tracker(run.handle.run_id),
                 self.progress,
+                stage_key=run.key,
             )
 
         def is_present(model: ModelRef) -> bool:
