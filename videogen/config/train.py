@@ -45,9 +45,10 @@ class R3ganVConfig(Section):
     num_layers: Annotated[
         int, Field(ge=2, le=8, description="a background, and layers that move in front of it")
     ] = 2
-    generator_channels: Channels = (128, 128, 64, 32)
+    generator_channels: Channels = (128, 128, 96, 48)
     discriminator_channels: Channels = (128, 96, 64)
-    blocks_per_stage: Annotated[int, Field(ge=1, le=8)] = 1
+    generator_blocks: Annotated[int, Field(ge=1, le=8, description="a stage")] = 2
+    discriminator_blocks: Annotated[int, Field(ge=1, le=8, description="a stage")] = 1
     tube_frames: Annotated[
         int, Field(ge=1, description="neighbouring frames that the discriminator sees as one image")
     ] = 4

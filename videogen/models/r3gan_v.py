@@ -41,6 +41,8 @@ _STYLE = 64
 _RGB = 3
 _RGBA = 4
 _AFFINE = 6
+_TURN_PACE = 0.1
+"""Zooming, turning and shearing are learned this much more slowly than shifting."""
 _SHARPNESS = 4.0
 """Opacity logits are multiplied by this, so that edges can be crisp early."""
 
@@ -53,7 +55,7 @@ class R3ganVGenerator(VideoGenerator):
         self.config = config
         num_stages = int(math.log2(size // BASE_SIZE)) + 1
         channels = stage_channels(config.generator_channels, num_stages)
-        blocks = config.blocks_per_stage
+        blocks = config.generator_blocks
         self.motion = MotionEncoder(
             config.motion_noise_dim, config.motion_dim, config.motion_interval
         )
@@ -118,7 +120,8 @@ class R3ganVGenerator(VideoGenerator):
         change = self.move(torch.cat([still, motion], dim=-1))
         change = rearrange(change, "b t (k i j) -> b t k i j", i=2, j=3)
         identity = torch.eye(2, 3, device=change.device, dtype=change.dtype)
-        maps: Tensor = change + identity
+        pace = identity.new_tensor([_TURN_PACE, _TURN_PACE, 1.0])
+        maps: Tensor = change * pace + identity
         return maps
 
     def _start_with_shifts_of_the_front(self) -> None:
@@ -141,7 +144,7 @@ class R3ganVDiscriminator(nn.Module):
         num_tubes = num_frames // self.tube
         num_stages = int(math.log2(size // PATCH // BASE_SIZE)) + 1
         channels = stage_channels(config.discriminator_channels, num_stages)[::-1]
-        blocks = config.blocks_per_stage
+        blocks = config.discriminator_blocks
         self.read = nn.Conv2d(_RGB * PATCH**2 * self.tube, channels[0], 3, padding=1)
         scale_init(self.read.weight)
         nn.init.zeros_(_bias_of(self.read))
@@ -179,25 +182,31 @@ class R3ganVDiscriminator(nn.Module):
 def _composite(
     layers: Float[Tensor, "b c h w"], maps: Float[Tensor, "b t k 2 3"]
 ) -> Float[Tensor, "b t 3 h w"]:
-    """Every layer looked at through its map, from the background to the front."""
-    frames = _warp(layers[:, :_RGB], maps[:, :, 0])
+    """Every layer looked at through its map, from the background to the front.
+
+    Fronts are warped with their colours multiplied by their opacity, and nothing is outside them;
+    the background's border goes on for ever.
+    """
+    frames = _warp(layers[:, :_RGB], maps[:, :, 0], "border")
     fronts = layers[:, _RGB:].split(_RGBA, dim=1)
     for index, front in enumerate(fronts, start=1):
-        moved = _warp(front, maps[:, :, index])
-        opacity = torch.sigmoid(_SHARPNESS * moved[:, :, _RGB:])
-        frames = torch.lerp(frames, moved[:, :, :_RGB], opacity)
+        opacity = torch.sigmoid(_SHARPNESS * front[:, _RGB:])
+        moved = _warp(
+            torch.cat([front[:, :_RGB] * opacity, opacity], 1), maps[:, :, index], "zeros"
+        )
+        frames = frames * (1 - moved[:, :, _RGB:]) + moved[:, :, :_RGB]
     return frames
 
 
 def _warp(
-    layer: Float[Tensor, "b c h w"], maps: Float[Tensor, "b t 2 3"]
+    layer: Float[Tensor, "b c h w"], maps: Float[Tensor, "b t 2 3"], outside: str
 ) -> Float[Tensor, "b t c h w"]:
-    """The layer sampled bilinearly at mapped positions, borders repeated; no copy per frame."""
+    """The layer sampled bilinearly at mapped positions; no copy of it per frame."""
     batch, _, height, width = layer.shape
     size = [maps.shape[0] * maps.shape[1], 1, height, width]
     grid = F.affine_grid(maps.flatten(0, 1), size, align_corners=False)
     tall = rearrange(grid, "(b t) h w xy -> b (t h) w xy", b=batch)
-    moved = F.grid_sample(layer.contiguous(), tall, padding_mode="border", align_corners=False)
+    moved = F.grid_sample(layer.contiguous(), tall, padding_mode=outside, align_corners=False)
     return rearrange(moved, "b c (t h) w -> b t c h w", h=height)
 
 

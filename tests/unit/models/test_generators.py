@@ -32,7 +32,7 @@ def lively(model, size=32, num_frames=16):
     source = rng(5)
     with torch.no_grad():
         for parameter in generator.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=source)
+            parameter.add_(torch.randn(parameter.shape, generator=source), alpha=0.05)
     return generator
 
 
