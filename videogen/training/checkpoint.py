@@ -68,7 +68,7 @@ class TrainingState:
 
 
 def write_state(state: TrainingState, directory: Path) -> None:
-    """Write a state's files into an empty directory."""
+    """Write a state's files into an empty directory. Raises `TrainingError` where there is no room."""
     tensors = {
         name: value.detach().cpu().contiguous()
         for name, value in state.step.items()
@@ -80,9 +80,15 @@ def write_state(state: TrainingState, directory: Path) -> None:
         metrics=dict(state.metrics),
         identity=dict(state.identity),
     )
-    save_file(tensors, directory / "state.safetensors")
-    save_file(dict(state.random), directory / "rng.safetensors")
-    (directory / STATE_FILE).write_text(document.model_dump_json(indent=1))
+    try:
+        save_file(tensors, directory / "state.safetensors")
+        save_file(dict(state.random), directory / "rng.safetensors")
+        (directory / STATE_FILE).write_text(document.model_dump_json(indent=1))
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"a checkpoint at {state.clips_seen:,} clips cannot be written to {directory}: {error}; "
+            "make room there, or set TMPDIR; the same command goes on from the one before"
+        ) from error
 
 
 def read_state(directory: Path, identity: Document) -> TrainingState:

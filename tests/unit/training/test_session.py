@@ -344,6 +344,11 @@ def test_a_newer_format_is_refused(tmp_path):
         checkpoint.read_state(directory, IDENTITY.document)
 
 
+def test_a_directory_that_cannot_be_written_is_one_error(tmp_path):
+    with pytest.raises(TrainingError, match="cannot be written"):
+        checkpoint.write_state(checkpoint.TrainingState(1, {}, {}, {}), tmp_path / "missing")
+
+
 def test_figures_that_are_not_finite_are_kept(tmp_path):
     state = checkpoint.TrainingState(1, {"on": True}, {}, {}, {"loss": float("inf")})
     checkpoint.write_state(state, tmp_path)
