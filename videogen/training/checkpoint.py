@@ -68,7 +68,7 @@ class TrainingState:
 
 
 def write_state(state: TrainingState, directory: Path) -> None:
-    """Write a state's files into an empty directory. Raises `TrainingError` where there is no room."""
+    """Write a state's files into an empty directory. Raises `TrainingError` for want of room."""
     tensors = {
         name: value.detach().cpu().contiguous()
         for name, value in state.step.items()
@@ -86,8 +86,8 @@ def write_state(state: TrainingState, directory: Path) -> None:
         (directory / STATE_FILE).write_text(document.model_dump_json(indent=1))
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"a checkpoint at {state.clips_seen:,} clips cannot be written to {directory}: {error}; "
-            "make room there, or set TMPDIR; the same command goes on from the one before"
+            f"a checkpoint at {state.clips_seen:,} clips cannot be written to {directory}: "
+            f"{error}; make room there, or set TMPDIR; the same command goes on from the one before"
         ) from error
 
 
