@@ -3,12 +3,13 @@
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from videogen.config.settings import Settings
-from videogen.errors import ServiceError
+from videogen.errors import ServiceError, StorageError
 from videogen.stack import state
 from videogen.stack.credentials import WITHOUT_OTHER_KEYS, ensure_credentials, read_credentials
 from videogen.stack.ports import GRPC_OFFSET
@@ -19,6 +20,8 @@ from videogen.storage.s3 import S3Store
 BUCKET = "videogen"
 ROOT = f"s3://{BUCKET}"
 REGION = "us-east-1"
+_PROBE = "stack/probe"
+_FIRST_WRITE_S = 45.0
 _OFF = (
     "-webdav=false",
     "-admin.ui=false",
@@ -86,8 +89,23 @@ class SeaweedFS(Service):
         return answers_get(ports["s3"], "/healthz")
 
     def settle(self, settings: Settings, ports: Mapping[str, int]) -> None:
-        """Make the bucket."""
-        self.store(settings, ports).create_bucket()
+        """Make the bucket, and wait until a write succeeds: volumes come after the S3 port.
+
+        Until the volume server has grown its first volumes, which takes a while on a busy machine,
+        a PUT is answered with 500.
+        """
+        store = self.store(settings, ports)
+        store.create_bucket()
+        deadline = time.monotonic() + _FIRST_WRITE_S
+        while True:
+            try:
+                store.put(_PROBE, b"writable")
+            except StorageError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                store.delete(_PROBE)
+                return
 
     def clean_up(self, settings: Settings, ports: Mapping[str, int]) -> None:  # noqa: ARG002 - see Service
         """Remove the sockets that a killed server leaves behind."""
