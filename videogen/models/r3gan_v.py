@@ -41,6 +41,8 @@ _STYLE = 64
 _RGB = 3
 _RGBA = 4
 _AFFINE = 6
+_FADE = 4.0
+"""A front's opacity rises from 0 at the edge of its canvas to 1 over 1/4 of its side."""
 _TURN_PACE = 0.1
 """Zooming, turning and shearing are learned this much more slowly than shifting."""
 _SHARPNESS = 4.0
@@ -184,18 +186,28 @@ def _composite(
 ) -> Float[Tensor, "b t 3 h w"]:
     """Every layer looked at through its map, from the background to the front.
 
-    Fronts are warped with their colours multiplied by their opacity, and nothing is outside them;
-    the background's border goes on for ever.
+    Fronts are warped with their colours multiplied by their opacity, which fades out towards the
+    edge of their canvas; the background's border goes on for ever.
     """
+    fade = _fade(layers)
     frames = _warp(layers[:, :_RGB], maps[:, :, 0], "border")
     fronts = layers[:, _RGB:].split(_RGBA, dim=1)
     for index, front in enumerate(fronts, start=1):
-        opacity = torch.sigmoid(_SHARPNESS * front[:, _RGB:])
+        opacity = torch.sigmoid(_SHARPNESS * front[:, _RGB:]) * fade
         moved = _warp(
             torch.cat([front[:, :_RGB] * opacity, opacity], 1), maps[:, :, index], "zeros"
         )
         frames = frames * (1 - moved[:, :, _RGB:]) + moved[:, :, :_RGB]
     return frames
+
+
+def _fade(layers: Float[Tensor, "b c h w"]) -> Float[Tensor, "h w"]:
+    """1 inside, down to 0 over the outer quarters."""
+    ramps = []
+    for length in layers.shape[2:]:
+        place = (torch.arange(length, device=layers.device, dtype=layers.dtype) + 0.5) / length
+        ramps.append((_FADE * torch.minimum(place, 1 - place)).clamp(max=1))
+    return ramps[0][:, None] * ramps[1][None, :]
 
 
 def _warp(
