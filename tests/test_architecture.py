@@ -42,9 +42,7 @@ def test_a_module_says_what_it_owns(path: Path) -> None:
     assert path.stem not in DUMPING_GROUNDS
 
 
-@pytest.mark.parametrize(
-    "path", [one for one in SOURCES if one.name == "__init__.py"], ids=name_of
-)
+@pytest.mark.parametrize("path", [one for one in SOURCES if one.name == "__init__.py"], ids=name_of)
 def test_a_package_file_holds_a_docstring_only(path: Path) -> None:
     assert len(ast.parse(path.read_text()).body) == 1
 

@@ -1,10 +1,10 @@
 """What a person sees who types something wrong: one line that names the object, and 1 or 2."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from tests.e2e.conftest import Workplace
+from workplace import Workplace
 
 pytestmark = pytest.mark.integration
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
         (["weights", "fetch", "inception"], 2, "inception"),
         (["run", "smoke", "--dry-run", "--set", "storage.root=gs://x"], 2, "gs://x"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_mistake_is_answered_in_one_line(
     workplace: Workplace, arguments: list[str], code: int, said: str
@@ -48,16 +48,25 @@ def test_debug_shows_the_traceback(workplace: Workplace) -> None:
     assert done.returncode == 2
 
 
-def test_an_s3_root_that_cannot_be_reached_is_an_error_and_no_fallback(
-    workplace: Workplace,
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, "AWS_ACCESS_KEY_ID"),
+        ({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "planted"}, "127.0.0.1:9"),
+    ],
+    ids=["no keys", "no server"],
+)
+def test_an_s3_root_that_cannot_be_used_is_an_error_and_no_fallback(
+    workplace: Workplace, keys: dict[str, str], said: str
 ) -> None:
-    done = workplace.run(
+    done = replace(workplace, variables=keys).run(
         *("ingest", "smoke", "--set", "storage.root=s3://bucket/prefix"),
         *("--set", "storage.endpoint_url=http://127.0.0.1:9"),
     )
     assert done.returncode == 1
-    assert "127.0.0.1:9" in done.stderr.splitlines()[-1]
+    assert said in done.stderr.splitlines()[-1]
     assert "embedded" not in done.stderr
+    assert "planted" not in done.stderr
 
 
 def test_a_directory_without_videos_is_named(workplace: Workplace, tmp_path: Path) -> None:

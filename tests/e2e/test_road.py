@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from workplace import Workplace
 
-from tests.e2e.conftest import Workplace
 from videogen.config.settings import child_environment
 from videogen.data.video_io import probe
 from videogen.progress import ProgressEvent
