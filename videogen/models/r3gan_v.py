@@ -3,9 +3,10 @@
 The generator paints a clip's layers once, from its content latent, with R3GAN's residual blocks
 (Huang et al. 2024): a background and things in front of it, each with its own opacity, as in VGAN's
 two streams (Vondrick et al. 2016). A continuous motion embedding (StyleGAN-V, Skorokhodov et al.
-2022) then moves every layer by an affine map per frame, and the layers are put over each other. So
+2022) then moves every front by an affine map per frame, and the layers are put over each other. So
 a frame costs a warp, things keep their look while they move, and times may be any real numbers. It
-cannot show what no moving layer can: things that change their look while the clip goes on.
+cannot show what no moving layer can: things that change their look while the clip goes on, or a
+background that moves.
 
 The discriminator sees every frame: neighbouring frames together as one image, in a trunk of the
 same blocks down to 16 px; then all of the clip at once.
@@ -83,9 +84,9 @@ class R3ganVGenerator(VideoGenerator):
         self.move = nn.Sequential(
             linear(_STYLE + config.motion_dim, _MOTION_WIDTH, gain=math.sqrt(2)),
             nn.LeakyReLU(0.2),
-            linear(_MOTION_WIDTH, _AFFINE * config.num_layers, gain=0.5),
+            linear(_MOTION_WIDTH, _AFFINE * (config.num_layers - 1), gain=0.5),
         )
-        self._start_with_shifts_of_the_front()
+        self._start_with_shifts()
 
     def latent_shapes(self, num_frames: int) -> dict[str, tuple[int, ...]]:
         """One content vector, and motion codes for times up to `num_frames`."""
@@ -117,7 +118,7 @@ class R3ganVGenerator(VideoGenerator):
     def _maps(
         self, style: Float[Tensor, "b d"], motion: Float[Tensor, "b t e"]
     ) -> Float[Tensor, "b t k 2 3"]:
-        """Where each layer is looked at, per frame: identity plus what the motion says."""
+        """Where each front is looked at, per frame: identity plus what the motion says."""
         still = style.float()[:, None].expand(-1, motion.shape[1], -1)
         change = self.move(torch.cat([still, motion], dim=-1))
         change = rearrange(change, "b t (k i j) -> b t k i j", i=2, j=3)
@@ -126,15 +127,13 @@ class R3ganVGenerator(VideoGenerator):
         maps: Tensor = change * pace + identity
         return maps
 
-    def _start_with_shifts_of_the_front(self) -> None:
-        """At first only the layers in front move, and only by shifts."""
+    def _start_with_shifts(self) -> None:
+        """At first things are shifted, and neither zoomed nor turned."""
         last = self.move[-1]
         if not isinstance(last, nn.Linear):
             raise TypeError("the last layer of `move` is linear")
         with torch.no_grad():
-            weight = rearrange(last.weight, "(k i j) d -> k i j d", i=2, j=3)
-            weight[0] = 0
-            weight[:, :, :2] = 0
+            rearrange(last.weight, "(k i j) d -> k i j d", i=2, j=3)[:, :, :2] = 0
 
 
 class R3ganVDiscriminator(nn.Module):
@@ -184,19 +183,17 @@ class R3ganVDiscriminator(nn.Module):
 def _composite(
     layers: Float[Tensor, "b c h w"], maps: Float[Tensor, "b t k 2 3"]
 ) -> Float[Tensor, "b t 3 h w"]:
-    """Every layer looked at through its map, from the background to the front.
+    """The background, and over it every front looked at through its map.
 
     Fronts are warped with their colours multiplied by their opacity, which fades out towards the
-    edge of their canvas; the background's border goes on for ever.
+    edge of their canvas; the background stays where it is.
     """
     fade = _fade(layers)
-    frames = _warp(layers[:, :_RGB], maps[:, :, 0], "border")
+    frames = layers[:, None, :_RGB].expand(-1, maps.shape[1], -1, -1, -1)
     fronts = layers[:, _RGB:].split(_RGBA, dim=1)
-    for index, front in enumerate(fronts, start=1):
+    for index, front in enumerate(fronts):
         opacity = torch.sigmoid(_SHARPNESS * front[:, _RGB:]) * fade
-        moved = _warp(
-            torch.cat([front[:, :_RGB] * opacity, opacity], 1), maps[:, :, index], "zeros"
-        )
+        moved = _warp(torch.cat([front[:, :_RGB] * opacity, opacity], 1), maps[:, :, index])
         frames = frames * (1 - moved[:, :, _RGB:]) + moved[:, :, :_RGB]
     return frames
 
@@ -211,14 +208,14 @@ def _fade(layers: Float[Tensor, "b c h w"]) -> Float[Tensor, "h w"]:
 
 
 def _warp(
-    layer: Float[Tensor, "b c h w"], maps: Float[Tensor, "b t 2 3"], outside: str
+    layer: Float[Tensor, "b c h w"], maps: Float[Tensor, "b t 2 3"]
 ) -> Float[Tensor, "b t c h w"]:
-    """The layer sampled bilinearly at mapped positions; no copy of it per frame."""
+    """The layer sampled bilinearly at mapped positions, 0 outside; no copy of it per frame."""
     batch, _, height, width = layer.shape
     size = [maps.shape[0] * maps.shape[1], 1, height, width]
     grid = F.affine_grid(maps.flatten(0, 1), size, align_corners=False)
     tall = rearrange(grid, "(b t) h w xy -> b (t h) w xy", b=batch)
-    moved = F.grid_sample(layer.contiguous(), tall, padding_mode=outside, align_corners=False)
+    moved = F.grid_sample(layer.contiguous(), tall, align_corners=False)
     return rearrange(moved, "b c (t h) w -> b t c h w", h=height)
 
 
