@@ -4,22 +4,23 @@ What the config and the environment leave open, the embedded services of this ma
 `s3://` root that is configured never falls back to them.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from videogen.cli.render import say
-from videogen.config.run import RunConfig
+from videogen.config.run import STAGES, RunConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings, apply_environment
+from videogen.errors import RegistryError
 from videogen.execution.ray_session import Cluster, ClusterSpec
 from videogen.progress import Progress
+from videogen.runs.code_version import code_version
 from videogen.stack import embedded
 from videogen.stack.credentials import session_credentials
 from videogen.storage.base import ObjectStore
 from videogen.storage.connect import open_store
-from videogen.tracking_spec import TrackerSpec
 
 if TYPE_CHECKING:
     from videogen.tracking import Tracker
@@ -38,17 +39,25 @@ class Services:
     """Where MLflow keeps artifacts of new experiments; None leaves it to a server of the user's."""
     cluster: Cluster
 
-    def start_tracking(self, run_id: str) -> TrackerSpec:
-        """The MLflow run of this run, made where it is missing."""
-        from videogen.tracking import start_run
+    @contextmanager
+    def tracked(self, run_id: str, tags: Mapping[str, str]) -> Iterator["Tracker"]:
+        """The MLflow run of this run, with its config and tags, open for the length of the block.
 
-        return start_run(self.tracking_uri, self.config.name, self.artifact_location, run_id)
+        Made where it is missing, opened again where a stage before closed it.
+        """
+        from videogen.tracking import open_tracker, start_run
 
-    def open_tracker(self, run_id: str) -> "Tracker":
-        """What writes to the MLflow run of this run."""
-        from videogen.tracking import open_tracker
-
-        return open_tracker(self.start_tracking(run_id))
+        spec = start_run(self.tracking_uri, self.config.name, self.artifact_location, run_id)
+        tracker = open_tracker(spec)
+        tracker.log_params({stage: self.config.stage_document(stage) for stage in STAGES})
+        tracker.set_tags({"videogen.code_version": code_version(), **tags})
+        try:
+            yield tracker
+        except BaseException as error:
+            with suppress(RegistryError):  # what failed first is what a person should read
+                tracker.finish("FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        tracker.finish("FINISHED")
 
 
 @contextmanager

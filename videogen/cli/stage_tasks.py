@@ -1,7 +1,8 @@
 """The four stages with everything bound: the one place where stages, services and runs meet."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from videogen.artifacts import Artifact, CheckpointRef, DatasetRef, EvaluationReport, ModelRef
 from videogen.cli.services import Services
@@ -18,6 +19,9 @@ from videogen.runs.stages import (
     run_ingest,
     run_stage,
 )
+
+if TYPE_CHECKING:
+    from videogen.tracking import Tracker
 
 A = TypeVar("A", bound=Artifact)
 
@@ -71,15 +75,16 @@ class Stages:
         def work(run: StageRun) -> CheckpointRef:
             from videogen.training.stage import train
 
-            return train(
-                self.config,
-                dataset,
-                store,
-                run,
-                self.services.start_tracking(run.handle.run_id),
-                self.services.cluster,
-                self.progress,
-            )
+            with self._tracked(run, dataset) as tracker:
+                return train(
+                    self.config,
+                    dataset,
+                    store,
+                    run,
+                    tracker.spec,
+                    self.services.cluster,
+                    self.progress,
+                )
 
         def is_present(checkpoint: CheckpointRef) -> bool:
             return store.head(f"{checkpoint.prefix}/MANIFEST.json") is not None
@@ -93,16 +98,17 @@ class Stages:
         def work(run: StageRun) -> EvaluationReport:
             from videogen.evaluation.stage import evaluate
 
-            return evaluate(
-                self.config,
-                dataset,
-                checkpoint,
-                self.services.store,
-                self.services.open_tracker(run.handle.run_id),
-                self.services.cluster,
-                self.progress,
-                self.services.settings,
-            )
+            with self._tracked(run, dataset) as tracker:
+                return evaluate(
+                    self.config,
+                    dataset,
+                    checkpoint,
+                    self.services.store,
+                    tracker,
+                    self.services.cluster,
+                    self.progress,
+                    self.services.settings,
+                )
 
         inputs = {"snapshot": dataset.snapshot, "checkpoint": checkpoint.manifest_sha256}
         return StageTask("evaluate", inputs, EvaluationReport, work, lambda _: True)
@@ -114,16 +120,17 @@ class Stages:
         def work(run: StageRun) -> ModelRef:
             from videogen.registry.stage import register
 
-            return register(
-                self.config,
-                dataset,
-                checkpoint,
-                report,
-                self.services.store,
-                self.services.open_tracker(run.handle.run_id),
-                self.progress,
-                stage_key=run.key,
-            )
+            with self._tracked(run, dataset) as tracker:
+                return register(
+                    self.config,
+                    dataset,
+                    checkpoint,
+                    report,
+                    self.services.store,
+                    tracker,
+                    self.progress,
+                    stage_key=run.key,
+                )
 
         def is_present(model: ModelRef) -> bool:
             from videogen.registry.versions import version_exists
@@ -135,6 +142,14 @@ class Stages:
             "evaluate": self.evaluate(checkpoint).key(self.config),
         }
         return StageTask("register", inputs, ModelRef, work, is_present)
+
+    def _tracked(self, run: StageRun, dataset: DatasetRef) -> "AbstractContextManager[Tracker]":
+        tags = {
+            "videogen.dataset": dataset.dataset,
+            "videogen.snapshot": dataset.snapshot,
+            "videogen.root": self.services.store.root,
+        }
+        return self.services.tracked(run.handle.run_id, tags)
 
     def _ingest(self, *, force: bool) -> DatasetRef:
         from videogen.ingest.stage import ingest
