@@ -59,6 +59,11 @@ class RunConfig(Section):
         return document
 
     @property
+    def digest(self) -> str:
+        """Names what to make, all stages together; not where, nor how."""
+        return digest_of({stage: self.stage_document(stage) for stage in STAGES})
+
+    @property
     def ingest_digest(self) -> str:
         """Names how frames were made: the same digest means comparable clips."""
         return digest_of(self.ingest.canonical())

@@ -7,7 +7,6 @@ import yaml
 
 from videogen.artifacts import CheckpointRef, DatasetRef, EvaluationReport
 from videogen.config.run import RunConfig
-from videogen.config.section import digest_of
 from videogen.models.export import GeneratorSpec
 from videogen.registry.versions import MANIFEST_TAG, TAG
 from videogen.runs.code_version import code_version
@@ -47,7 +46,7 @@ class VersionCard:
         report, protocol = self.report, self.report.protocol
         tags = {
             "run_id": self.checkpoint.run_id,
-            "config_digest": digest_of(self.config.canonical()),
+            "config_digest": self.config.digest,
             "dataset": self.dataset.dataset,
             "snapshot": self.dataset.snapshot,
             "ingest_digest": self.dataset.ingest_digest,
