@@ -87,3 +87,8 @@ def stage(channels: int, blocks_per_stage: int, num_blocks: int) -> nn.Sequentia
 def upsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c 2*h 2*w"]:
     """Twice the side, bilinear."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def downsample(x: Float[Tensor, "n c 2*h 2*w"]) -> Float[Tensor, "n c h w"]:
+    """Half the side, the mean of 2x2 pixels; faster than average pooling in channels-last."""
+    return F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)

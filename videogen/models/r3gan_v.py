@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from videogen.config.train import R3ganVConfig
 from videogen.models.blocks import (
     BASE_SIZE,
+    downsample,
     linear,
     pointwise,
     scale_init,
@@ -171,7 +172,7 @@ class R3ganVDiscriminator(nn.Module):
         )
         x = self.stages[0](self.read(x.contiguous(memory_format=torch.channels_last)))
         for index, widen in enumerate(self.widen, start=1):
-            x = F.avg_pool2d(x, 2)
+            x = downsample(x)
             if index == self.fuse_before:
                 x = rearrange(x, "(b n) c h w -> b (n c) h w", b=len(clips))
                 x = x.contiguous(memory_format=torch.channels_last)
