@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 
 from videogen.errors import (
     CorruptObjectError,
@@ -35,13 +35,14 @@ class _Claim:
     """Seconds since the epoch; 0 once released."""
 
     def spell(self) -> bytes:
-        return json.dumps(self.__dict__).encode()
+        return json.dumps({"format_version": 1, **asdict(self)}).encode()
 
     @classmethod
     def parse(cls, stored: Stored, key: str) -> "_Claim":
         try:
-            return cls(**json.loads(stored.data))
-        except (ValueError, TypeError) as error:
+            document = json.loads(stored.data)
+            return cls(**{one.name: document[one.name] for one in fields(cls)})
+        except (ValueError, KeyError, TypeError) as error:
             raise CorruptObjectError(f"{key}: not a lease; delete the object to go on") from error
 
     def is_free(self, now: float) -> bool:
@@ -85,14 +86,14 @@ class Lease:
             return
         try:
             self._write(expires_at=0.0)
-        except StorageError:
+        except (StorageError, CorruptObjectError):
             self._lost.set()
 
     def _beat(self) -> None:
         while not self._stop.wait(LEASE_TTL_S / 4):
             try:
                 self._write(expires_at=time.time() + LEASE_TTL_S)
-            except PreconditionFailedError:
+            except (PreconditionFailedError, CorruptObjectError):
                 self._lost.set()
                 return
             except StorageError:
@@ -100,8 +101,16 @@ class Lease:
                 continue
 
     def _write(self, *, expires_at: float) -> None:
-        claim = _Claim(self._claim.token, self._claim.host, self._claim.pid, expires_at)
-        self._etag = self._store.put_if_match(self._key, claim.spell(), self._etag)
+        """Write our claim anew. Raises `PreconditionFailedError` where another's is there."""
+        data = replace(self._claim, expires_at=expires_at).spell()
+        try:
+            self._etag = self._store.put_if_match(self._key, data, self._etag)
+        except PreconditionFailedError:
+            # An earlier beat may have been carried out although its answer was lost.
+            stored = self._store.get(self._key)
+            if _Claim.parse(stored, self._key).token != self.token:
+                raise
+            self._etag = self._store.put_if_match(self._key, data, stored.etag)
 
 
 @contextmanager
