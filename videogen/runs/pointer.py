@@ -5,7 +5,7 @@ move this pointer, hence nothing that it writes is ever used.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from videogen.errors import (
     CorruptObjectError,
@@ -37,16 +37,30 @@ def committed_checkpoints(store: ObjectStore, run_id: str) -> tuple[Committed, .
     return _read(store, run_id).checkpoints
 
 
+def take_pointer(store: ObjectStore, run_id: str, token: str) -> None:
+    """Hand the pointer to the owner with this lease token, who has just got the lease.
+
+    Whoever had it before can move it no more. Raises `LeaseHeldError` where another owner takes it
+    at the same time.
+    """
+    before = _read(store, run_id)
+    _write(store, run_id, _Version(token, before.checkpoints, before.etag))
+
+
 class RunPointer:
     """The owner's hand on a run's pointer."""
 
     def __init__(self, store: ObjectStore, run_id: str, token: str) -> None:
-        """Take the pointer over for the owner with this lease token."""
+        """Open the pointer that `take_pointer` handed to this token.
+
+        Raises `LeaseHeldError` where it is another owner's: a process that lost its lease before
+        its first commit must not take the pointer back.
+        """
         self._store = store
         self._run_id = run_id
-        self._token = token
-        before = _read(store, run_id)
-        self._version = self._write(before.checkpoints, before.etag)
+        self._version = _read(store, run_id)
+        if self._version.token != token:
+            raise _lost(run_id)
 
     @property
     def checkpoints(self) -> tuple[Committed, ...]:
@@ -64,29 +78,35 @@ class RunPointer:
         before = self.checkpoints
         older = [one for one in before if one.clips_seen < checkpoint.clips_seen]
         listed = (*older, checkpoint)[-keep:]
-        self._version = self._write(listed, self._version.etag)
+        version = _Version(self._version.token, listed, self._version.etag)
+        self._version = _write(self._store, self._run_id, version)
         return tuple(one for one in before if one not in listed)
 
-    def _write(self, checkpoints: tuple[Committed, ...], etag: str | None) -> _Version:
-        document = {
-            "format_version": 1,
-            "token": self._token,
-            "checkpoints": [asdict(one) for one in checkpoints],
-        }
-        data = json.dumps(document, indent=1).encode()
-        key = _key(self._run_id)
-        try:
-            new = (
-                self._store.put_if_absent(key, data)
-                if etag is None
-                else self._store.put_if_match(key, data, etag)
-            )
-        except PreconditionFailedError as error:
-            raise LeaseHeldError(
-                f"{key}: another owner of run {self._run_id} moved the pointer; this process "
-                "stops, the other goes on from the last checkpoint"
-            ) from error
-        return _Version(self._token, checkpoints, new)
+
+def _write(store: ObjectStore, run_id: str, version: _Version) -> _Version:
+    """Store the version in place of the one that its etag names; the version with its new etag."""
+    document = {
+        "format_version": 1,
+        "token": version.token,
+        "checkpoints": [asdict(one) for one in version.checkpoints],
+    }
+    data, key = json.dumps(document, indent=1).encode(), _key(run_id)
+    try:
+        new = (
+            store.put_if_absent(key, data)
+            if version.etag is None
+            else store.put_if_match(key, data, version.etag)
+        )
+    except PreconditionFailedError as error:
+        raise _lost(run_id) from error
+    return replace(version, etag=new)
+
+
+def _lost(run_id: str) -> LeaseHeldError:
+    return LeaseHeldError(
+        f"{_key(run_id)}: another owner of run {run_id} has the pointer; this process stops, the "
+        "other goes on from the last checkpoint"
+    )
 
 
 def _key(run_id: str) -> str:

@@ -10,7 +10,7 @@ from videogen.config.sections import StorageConfig
 from videogen.errors import CorruptObjectError, TrainingError
 from videogen.execution.ray_session import Cluster
 from videogen.progress import Progress, ProgressEvent
-from videogen.runs.pointer import Committed, committed_checkpoints
+from videogen.runs.pointer import Committed, committed_checkpoints, take_pointer
 from videogen.runs.stage_key import STAGE_FORMATS
 from videogen.runs.stages import StageRun
 from videogen.storage.base import ObjectStore
@@ -50,6 +50,7 @@ def train(  # noqa: PLR0913 - what a stage of a run is given
     final = _last(store, identity)
     if final is None or final.clips_seen < config.train.total_clips:
         run_id = run.handle.run_id
+        take_pointer(store, run_id, run.lease.token)
         attempt = launch(functools.partial(worker.run, task), cluster, config.execution, run_id)
         attempt.wait(progress)
         final = _last(store, identity)

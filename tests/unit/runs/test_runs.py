@@ -11,11 +11,17 @@ import pytest
 
 from videogen.artifacts import ModelRef
 from videogen.config.run import RunConfig
-from videogen.errors import ConfigError, CorruptObjectError, LeaseHeldError
+from videogen.errors import (
+    ConfigError,
+    CorruptObjectError,
+    LeaseHeldError,
+    PreconditionFailedError,
+    StorageError,
+)
 from videogen.presets import load_config
 from videogen.runs.handle import RunHandle, checked_run_id, new_run_id
 from videogen.runs.lease import hold_lease
-from videogen.runs.pointer import Committed, RunPointer, committed_checkpoints
+from videogen.runs.pointer import Committed, RunPointer, committed_checkpoints, take_pointer
 from videogen.runs.stage_key import begin, finish, read_record, stage_key
 from videogen.runs.stages import StageRun, StageTask, find_result, run_stage
 from videogen.storage.base import ObjectStore
@@ -92,9 +98,35 @@ def test_a_lease_whose_owner_died_here_is_taken_over(store: ObjectStore) -> None
         assert lease.token != "t"
 
 
+def test_a_beat_whose_answer_was_lost_does_not_cost_the_lease(tmp_path: Path) -> None:
+    class Unanswering(LocalStore):
+        silent = False
+
+        def put_if_match(self, key: str, data: bytes, etag: str) -> str:
+            stored = super().put_if_match(key, data, etag)
+            if self.silent:
+                raise StorageError("no answer came")
+            return stored
+
+    store = Unanswering(tmp_path)
+    with hold_lease(store, "r") as lease:
+        store.silent = True
+        with pytest.raises(StorageError, match="no answer"):
+            lease._write(expires_at=9e12)
+        store.silent = False
+        lease._write(expires_at=9e12)
+        lease.check()
+        assert json.loads(store.get("runs/r/lease").data)["token"] == lease.token
+    with hold_lease(store, "r") as taken, pytest.raises(PreconditionFailedError):
+        lease._write(expires_at=9e12)
+    assert taken.token != lease.token
+
+
 def test_an_owner_that_lost_its_lease_cannot_move_the_pointer(store: ObjectStore) -> None:
+    take_pointer(store, "r", "old")
     stale = RunPointer(store, "r", "old")
     stale.commit(Committed("runs/r/checkpoints/1", 1, "a"), keep=3)
+    take_pointer(store, "r", "new")
     owner = RunPointer(store, "r", "new")
     with pytest.raises(LeaseHeldError):
         stale.commit(Committed("runs/r/checkpoints/2-stale", 2, "b"), keep=3)
@@ -103,7 +135,19 @@ def test_an_owner_that_lost_its_lease_cannot_move_the_pointer(store: ObjectStore
     assert prefixes == ["runs/r/checkpoints/1", "runs/r/checkpoints/2"]
 
 
+def test_an_owner_that_lost_its_lease_before_its_first_commit_cannot_take_the_pointer_back(
+    store: ObjectStore,
+) -> None:
+    take_pointer(store, "r", "old")
+    take_pointer(store, "r", "new")
+    with pytest.raises(LeaseHeldError, match="another owner of run r"):
+        RunPointer(store, "r", "old")
+    RunPointer(store, "r", "new").commit(Committed("runs/r/checkpoints/1", 1, "a"), keep=3)
+    assert [one.clips_seen for one in committed_checkpoints(store, "r")] == [1]
+
+
 def test_the_pointer_keeps_the_newest_and_hands_back_the_rest(store: ObjectStore) -> None:
+    take_pointer(store, "r", "t")
     pointer = RunPointer(store, "r", "t")
     dropped = [
         one.clips_seen

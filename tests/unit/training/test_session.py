@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from videogen.config.train import TrainConfig
 from videogen.data.order import share_bounds
-from videogen.errors import ConfigError, TrainingError
+from videogen.errors import ConfigError, LeaseHeldError, TrainingError
 from videogen.progress import ProgressEvent
-from videogen.runs.pointer import Committed, committed_checkpoints
+from videogen.runs.pointer import Committed, committed_checkpoints, take_pointer
 from videogen.storage.local import LocalStore
 from videogen.training import checkpoint
 from videogen.training.loop import train
@@ -163,6 +163,8 @@ def run(
     stop_after: int | None = None,
 ) -> tuple[int, int, TinyStep, list[ProgressEvent]]:
     """Train in the directory; clips seen before and after, the step, what was told."""
+    if parallel.is_first:
+        take_pointer(LocalStore(root / "store"), identity.run_id, identity.lease_token)
     step = TinyStep(parallel)
     outputs = Outputs(
         export=lambda directory: save_file(
@@ -297,6 +299,7 @@ def test_a_crash_before_the_manifest_leaves_nothing_that_counts(tmp_path):
         lambda directory: None, lambda: np.zeros((1, 1, 8, 8, 3), np.uint8), SampleFiles(8.0)
     )
     store = FailingStore(tmp_path / "store")
+    take_pointer(store, IDENTITY.run_id, IDENTITY.lease_token)
     session = Session(IDENTITY, step, Parallel(), store, outputs, Listener(None), tmp_path / "work")
     session.hooks.checkpoint(21)
     with pytest.raises(CrashError):
@@ -376,6 +379,19 @@ def test_samples_and_progress_are_told_with_clips_seen(tmp_path):
         for clips in (42, 84)
         for name in ("sheet.png", "preview.gif", "preview.mp4")
     }
+
+
+def test_a_worker_of_an_owner_that_lost_its_lease_commits_nothing(tmp_path):
+    store = LocalStore(tmp_path / "store")
+    step = TinyStep(ALONE)
+    outputs = Outputs(lambda _: None, lambda: np.zeros((1, 1, 8, 8, 3), np.uint8), SampleFiles(8.0))
+    take_pointer(store, IDENTITY.run_id, IDENTITY.lease_token)
+    session = Session(IDENTITY, step, ALONE, store, outputs, Listener(None), tmp_path / "work")
+    take_pointer(store, IDENTITY.run_id, "theirs")
+    session.hooks.checkpoint(21)
+    with pytest.raises(LeaseHeldError, match="another owner"):
+        session.close()
+    assert committed_checkpoints(store, IDENTITY.run_id) == ()
 
 
 def test_committed_names_are_never_used_twice(tmp_path):

@@ -16,7 +16,7 @@ from videogen.data.frame_codec import encode_clip
 from videogen.data.shards import ShardWriter, shard_key
 from videogen.data.snapshot import commit
 from videogen.progress import ProgressEvent
-from videogen.runs.pointer import committed_checkpoints
+from videogen.runs.pointer import committed_checkpoints, take_pointer
 from videogen.storage.local import LocalStore
 from videogen.training import worker
 from videogen.training.parallel import Parallel
@@ -125,6 +125,7 @@ def _run(
     )
     listener = Listener(stop_at)
     task = worker.TrainTask(config, StorageConfig(root=store.root), dataset, identity, None)
+    take_pointer(store, run_id, identity.lease_token)
     worker.run(task, Parallel(), listener)
     return listener.events
 
