@@ -14,7 +14,8 @@ from videogen.stack.credentials import read_credentials
 from videogen.stack.embedded import ensure_s3
 from videogen.stack.environment import s3_environment
 from videogen.stack.seaweedfs import SeaweedFS
-from videogen.storage.s3 import Credentials, S3Store
+from videogen.storage.credentials import Credentials
+from videogen.storage.s3 import S3Store
 
 
 @dataclass(frozen=True)

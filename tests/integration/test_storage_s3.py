@@ -11,7 +11,8 @@ import pytest
 from videogen.config.sections import StorageConfig
 from videogen.errors import ConfigError, PreconditionFailedError, StorageError
 from videogen.storage.connect import open_store
-from videogen.storage.s3 import Credentials, S3Store
+from videogen.storage.credentials import Credentials
+from videogen.storage.s3 import S3Store
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from videogen.config.settings import Settings, environment_value
 from videogen.errors import ServiceError
 from videogen.stack import state
-from videogen.storage.s3 import Credentials
+from videogen.storage.credentials import Credentials
 
 PROFILE = "videogen"
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from videogen.config.settings import Settings
 from videogen.errors import ServiceError, StorageError
@@ -15,7 +15,9 @@ from videogen.stack.credentials import WITHOUT_OTHER_KEYS, ensure_credentials, r
 from videogen.stack.ports import GRPC_OFFSET
 from videogen.stack.service import LOOPBACK, Launch, Service, answers_get
 from videogen.stack.state import ServiceName
-from videogen.storage.s3 import S3Store
+
+if TYPE_CHECKING:
+    from videogen.storage.s3 import S3Store
 
 BUCKET = "videogen"
 ROOT = f"s3://{BUCKET}"
@@ -112,8 +114,10 @@ class SeaweedFS(Service):
         for socket in _sockets(ports):
             socket.unlink(missing_ok=True)
 
-    def store(self, settings: Settings, ports: Mapping[str, int]) -> S3Store:
+    def store(self, settings: Settings, ports: Mapping[str, int]) -> "S3Store":
         """A client of it with its own keys."""
+        from videogen.storage.s3 import S3Store  # noqa: PLC0415 - boto3 takes its time to load
+
         return S3Store(
             ROOT, endpoint_url=self.address(ports), credentials=read_credentials(settings)
         )

@@ -6,7 +6,6 @@ from videogen.config.sections import StorageConfig
 from videogen.errors import ConfigError
 from videogen.storage.base import ObjectStore
 from videogen.storage.local import LocalStore
-from videogen.storage.s3 import S3Store
 
 
 def open_store(storage: StorageConfig) -> ObjectStore:
@@ -19,6 +18,8 @@ def open_store(storage: StorageConfig) -> ObjectStore:
     if not root:
         raise ConfigError("storage.root is not set: give s3://bucket/prefix or a directory")
     if root.startswith("s3://"):
+        from videogen.storage.s3 import S3Store  # noqa: PLC0415 - boto3 takes its time to load
+
         return S3Store(root, endpoint_url=storage.endpoint_url)
     if "://" in root:
         raise ConfigError(

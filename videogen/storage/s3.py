@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import boto3
@@ -19,6 +19,7 @@ from videogen.errors import (
     StorageError,
 )
 from videogen.storage.base import ObjectInfo, Stored
+from videogen.storage.credentials import Credentials
 from videogen.storage.keys import check_key, check_prefix
 from videogen.storage.s3_errors import (
     UNANSWERED,
@@ -48,17 +49,6 @@ _TRANSFER = TransferConfig(
 )
 _DEFAULT_REGION = "us-east-1"
 _ABSENT = ("404", "NoSuchKey", "NotFound")
-
-
-class Credentials(NamedTuple):
-    """An S3 access key."""
-
-    access_key_id: str
-    secret_access_key: str
-
-    def __repr__(self) -> str:
-        """The key's name without its secret."""
-        return f"Credentials({self.access_key_id!r})"
 
 
 class S3Store:

@@ -7,7 +7,8 @@ import pytest
 from videogen.config.sections import StorageConfig
 from videogen.errors import ConfigError, StorageError
 from videogen.storage.connect import open_store
-from videogen.storage.s3 import Credentials, S3Store
+from videogen.storage.credentials import Credentials
+from videogen.storage.s3 import S3Store
 
 
 def test_a_directory_is_served_by_its_absolute_path(
