@@ -77,7 +77,7 @@ def test_the_training_core_needs_neither_services_nor_codecs() -> None:
 
 def test_asking_for_help_imports_nothing_heavy() -> None:
     program = (
-        "import sys; import videogen.cli.app\n"
+        "import sys; import videogen.cli.commands\n"
         f"print(sorted({(BEYOND_THE_CORE | {'torch'}) - {'typer'}!r} & set(sys.modules)))"
     )
     found = subprocess.run(

@@ -1,7 +1,8 @@
 """The `videogen` command: dispatch, exit codes, and errors as one line.
 
-Exit codes: 0 done, 1 failed, 2 bad usage or config, 130 interrupted. Commands import what they
-need when they run, so that `--help` answers at once.
+Exit codes: 0 done, 1 failed, 2 bad usage or config, 130 interrupted, 143 and 129 ended by SIGTERM
+and SIGHUP. This module imports next to nothing, so that an interruption while the commands are
+being loaded is answered like any other.
 """
 
 import signal
@@ -9,44 +10,21 @@ import sys
 import traceback
 from types import FrameType
 
-import typer
-
-from videogen.cli import (
-    configs,
-    generation,
-    measures,
-    run,
-    stack_commands,
-    stage_commands,
-)
-from videogen.cli.render import say
 from videogen.errors import VideogenError
 from videogen.execution.lifeline import follow_parent
 
 INTERRUPTED = 130
-_TERMINATED = 143
-
-app = typer.Typer(
-    name="videogen",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help=(
-        "Raw video in, a registered, evaluated, servable video generator out.\n\n"
-        "Start with `make demo`, or: "
-        "`videogen run demo --set ingest.sources=[DIR] --set name=mine`"
-    ),
-    epilog="Any command takes --debug: the traceback of an error instead of one line.",
-)
-for _module in (run, stage_commands, generation, measures, configs):
-    app.registered_commands.extend(_module.commands.registered_commands)
-    app.registered_groups.extend(_module.commands.registered_groups)
-app.add_typer(stack_commands.commands, name="stack")
 
 
-class _TerminatedError(KeyboardInterrupt):
-    """SIGTERM: the same way out as Ctrl-C, another exit code."""
+class _TerminatedError(BaseException):
+    """SIGTERM or SIGHUP: the same way out as Ctrl-C, another exit code.
+
+    It is no `KeyboardInterrupt`, because typer turns those into its own exit code.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
 def main() -> None:
@@ -55,51 +33,67 @@ def main() -> None:
     sys.exit(run_command(arguments, debug=len(arguments) < len(sys.argv) - 1))
 
 
-def run_command(  # noqa: PLR0911 - one return an exit code
-    arguments: list[str], *, debug: bool = False
-) -> int:
+def run_command(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command line; the exit code. Errors are printed, never raised."""
-    follow_parent()
-    signal.signal(signal.SIGTERM, _raise_terminated)
     try:
-        code = app(args=arguments, prog_name="videogen", standalone_mode=False)
-    except VideogenError as error:
-        _explain(error, debug=debug)
-        return error.exit_code
-    except typer.TyperException as error:
-        verb = arguments[0] if arguments else ""
-        say(f"error: {_one_line(error.format_message())} (see `videogen {verb} --help`)")
-        return 2
-    except _TerminatedError:
-        return _TERMINATED
-    except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; what was committed stays, and the same command goes on from there")
+        _take_signals()
+        return _dispatch(arguments)
+    except _TerminatedError as ended:
+        return ended.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted; what was committed stays, and the same command goes on from there")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place where a defect becomes a line
-        _explain(error, debug=debug)
-        return 1
+        if debug:
+            traceback.print_exception(error)
+        return _explain(error, arguments)
+
+
+def _take_signals() -> None:
+    follow_parent()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` leaves SIGHUP
+            signal.signal(number, _raise_terminated)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    from videogen.cli.commands import app
+
+    code = app(args=arguments, prog_name="videogen", standalone_mode=False)
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: Exception, *, debug: bool) -> None:
-    if debug:
-        traceback.print_exception(error)
+def _explain(error: Exception, arguments: list[str]) -> int:
+    """Say on one line what went wrong; the exit code."""
+    import typer
+
+    if isinstance(error, typer.TyperException):
+        verb = arguments[0] if arguments else ""
+        _say(f"error: {_one_line(error.format_message())} (see `videogen {verb} --help`)")
+        return 2
     message = _one_line(str(error))
     if isinstance(error, VideogenError):
-        say(f"error: {message}")
-    else:
-        say(
-            f"error: unexpected {type(error).__name__}: {message}; this is a defect of videogen, "
-            "please report it with the traceback that --debug prints"
-        )
+        _say(f"error: {message}")
+        return error.exit_code
+    _say(
+        f"error: unexpected {type(error).__name__}: {message}; this is a defect of videogen, "
+        "please report it with the traceback that --debug prints"
+    )
+    return 1
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def _one_line(message: str) -> str:
     return " ".join(message.split())
 
 
-def _raise_terminated(_signum: int, _frame: FrameType | None) -> None:
-    raise _TerminatedError
+def _raise_terminated(number: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError(number)
 
 
 if __name__ == "__main__":
