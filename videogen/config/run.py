@@ -16,6 +16,9 @@ from videogen.config.train import TrainConfig
 
 Stage = Literal["ingest", "train", "evaluate", "register"]
 STAGES: tuple[Stage, ...] = ("ingest", "train", "evaluate", "register")
+STAGE_FORMATS: dict[Stage, int] = {"ingest": 1, "train": 1, "evaluate": 1, "register": 1}
+"""Raised when a stage makes something else from the same config and inputs: for `ingest` when
+decoding, resizing, cutting or splitting change."""
 
 
 class RunConfig(Section):
@@ -66,4 +69,4 @@ class RunConfig(Section):
     @property
     def ingest_digest(self) -> str:
         """Names how frames were made: the same digest means comparable clips."""
-        return digest_of(self.ingest.canonical())
+        return digest_of({"format": STAGE_FORMATS["ingest"], **self.stage_document("ingest")})

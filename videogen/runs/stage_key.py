@@ -8,13 +8,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from videogen.config.run import Stage
+from videogen.config.run import STAGE_FORMATS, Stage
 from videogen.config.section import digest_of
 from videogen.errors import CorruptObjectError, ObjectMissingError, PreconditionFailedError
 from videogen.storage.base import ObjectStore
-
-STAGE_FORMATS: dict[Stage, int] = {"ingest": 1, "train": 1, "evaluate": 1, "register": 1}
-"""Raised when a stage changes what it makes from the same config and inputs."""
 
 _ATTEMPTS = 20
 

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from time import monotonic
 
 from videogen.artifacts import CheckpointRef, DatasetRef
-from videogen.config.run import RunConfig
+from videogen.config.run import STAGE_FORMATS, RunConfig
 from videogen.config.sections import StorageConfig
 from videogen.errors import CorruptObjectError, TrainingError
 from videogen.execution.ray_session import Cluster
 from videogen.progress import Progress, ProgressEvent
 from videogen.runs.pointer import Committed, committed_checkpoints, take_pointer
-from videogen.runs.stage_key import STAGE_FORMATS
 from videogen.runs.stages import StageRun
 from videogen.storage.base import ObjectStore
 from videogen.tracking_spec import TrackerSpec

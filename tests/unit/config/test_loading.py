@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from videogen.config.loading import apply_overrides, build_config, read_document, to_yaml
-from videogen.config.run import STAGES, RunConfig
+from videogen.config.run import STAGE_FORMATS, STAGES, RunConfig
 from videogen.errors import ConfigError
 from videogen.presets import PRESETS, load_config
 
@@ -115,3 +115,14 @@ def test_what_to_make_decides_the_document_of_its_stage_alone(override: str, sta
     )
     changed = [one for one in STAGES if before.stage_document(one) != after.stage_document(one)]
     assert changed == [stage]
+
+
+def test_frames_that_would_be_made_otherwise_are_another_ingest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = RunConfig()
+    before = config.ingest_digest
+    assert load_config("demo", ["ingest.fps=7"]).ingest_digest != load_config("demo").ingest_digest
+    assert load_config("demo", HOW).ingest_digest == load_config("demo").ingest_digest
+    monkeypatch.setitem(STAGE_FORMATS, "ingest", STAGE_FORMATS["ingest"] + 1)
+    assert config.ingest_digest != before
