@@ -78,7 +78,7 @@ class TrainConfig(Section):
     model: ModelConfig = R3ganVConfig()
     loss: Literal["bce", "mse", "relativistic"] = "relativistic"
     gamma: Schedule = Field(
-        default=Cosine(start=20.0, end=10.0), description="weight of R1 + R2; 0 leaves them out"
+        default=Cosine(start=60.0, end=40.0), description="weight of R1 + R2; 0 leaves them out"
     )
     penalty_interval: Annotated[
         int, Field(ge=1, description="steps from one R1 + R2, weighted by as much, to the next")
