@@ -31,6 +31,7 @@ from videogen.data.snapshot_format import (
     Part,
     SnapshotDocument,
     head_key,
+    mend,
     parse,
     part_key,
     snapshot_key,
@@ -100,7 +101,7 @@ def load_snapshot(store: ObjectStore, dataset: str, digest: str) -> Snapshot:
     if len(snapshot.clips) != document.clips or document.digest != digest:
         raise CorruptObjectError(
             f"{snapshot_key(dataset, digest)} lists {document.clips} clips, its parts hold "
-            f"{len(snapshot.clips)}: restore it, or ingest again with --force"
+            f"{len(snapshot.clips)}: {mend(dataset)}"
         )
     return snapshot
 
@@ -142,7 +143,10 @@ def _extend(
     rows: pa.Table,
     base: tuple[_Found, frozenset[Part]],
 ) -> Snapshot:
-    """The snapshot of the lineage with `rows`, written unless it is there."""
+    """The snapshot of the lineage with `rows`, written unless it is the newest.
+
+    What is named by its content is written even where an object of that name is: it may be damaged.
+    """
     found, replaced = base
     newest = found[0].lineages.get(ingest_digest) if found else None
     parts = _load_document(store, dataset, newest).parts if newest else ()
@@ -166,7 +170,7 @@ def _extend(
         fps=every.column("fps")[0].as_py(),
         parent=newest,
     )
-    _write_once(store, snapshot_key(dataset, digest), document.model_dump_json().encode())
+    store.put(snapshot_key(dataset, digest), document.model_dump_json().encode())
     return load_snapshot(store, dataset, digest)
 
 
@@ -175,14 +179,8 @@ def _write_part(store: ObjectStore, dataset: str, rows: pa.Table) -> tuple[Part,
         return ()
     data = to_parquet(rows)
     sha256 = hashlib.sha256(data).hexdigest()
-    _write_once(store, part_key(dataset, sha256), data)
+    store.put(part_key(dataset, sha256), data)
     return (Part(sha256=sha256, clips=len(rows)),)
-
-
-def _write_once(store: ObjectStore, key: str, data: bytes) -> None:
-    """Write an object that its key names by content; one that is there says the same."""
-    if store.head(key) is None:
-        store.put(key, data)
 
 
 def _load_document(store: ObjectStore, dataset: str, digest: str) -> SnapshotDocument:
@@ -206,10 +204,7 @@ def _load_part(store: ObjectStore, dataset: str, part: Part) -> pa.Table:
     key = part_key(dataset, part.sha256)
     data = store.get(key).data
     if hashlib.sha256(data).hexdigest() != part.sha256:
-        raise CorruptObjectError(
-            f"{key} in {store.root} does not match its name: restore it, or ingest again with "
-            "--force"
-        )
+        raise CorruptObjectError(f"{key} in {store.root} does not match its name: {mend(dataset)}")
     return from_parquet(data, key)
 
 

@@ -71,6 +71,14 @@ def part_key(dataset: str, sha256: str) -> str:
     return f"datasets/{dataset}/parts/{sha256}.parquet"
 
 
+def mend(dataset: str) -> str:
+    """What to do about a damaged part, snapshot or pointer: what became of each source is known."""
+    return (
+        f"restore it, or delete {head_key(dataset)} and ingest again, which decodes nothing that "
+        "is decoded already"
+    )
+
+
 def parse(kind: type[_Parsed], data: bytes, key: str) -> _Parsed:
     """A document of this kind; `key` is for errors.
 
@@ -81,6 +89,4 @@ def parse(kind: type[_Parsed], data: bytes, key: str) -> _Parsed:
         check_version(int(document.get("format_version", 0)), FORMAT_VERSION, key)
         return kind.model_validate(document)
     except (ValueError, AttributeError, ValidationError) as error:
-        raise CorruptObjectError(
-            f"{key} is damaged: {error}: restore it, or ingest again with --force"
-        ) from error
+        raise CorruptObjectError(f"{key} is damaged: {error}: {mend(key.split('/')[1])}") from error

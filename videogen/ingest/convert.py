@@ -5,7 +5,7 @@ What is wrong with a source is part of the answer; only storage errors are raise
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -60,6 +60,10 @@ class InspectTask:
     target: Target
     sources: tuple[Source, ...]
 
+    def __repr__(self) -> str:
+        """For errors about the task."""
+        return _named(self.sources)
+
 
 @dataclass(frozen=True)
 class ConvertTask:
@@ -67,6 +71,10 @@ class ConvertTask:
 
     target: Target
     sources: tuple[Inspection, ...]
+
+    def __repr__(self) -> str:
+        """For errors about the task."""
+        return _named([inspection.source for inspection in self.sources])
 
 
 @dataclass(frozen=True)
@@ -214,10 +222,7 @@ class _GroupWriter:
     def _upload(self, written: Written | None) -> None:
         if written is None:
             return
-        key = shard_key(self._target.dataset, written.sha256)
-        there = self._store.head(key)
-        if there is None or there.size_bytes != written.path.stat().st_size:
-            self._store.upload(key, written.path)
+        self._store.upload(shard_key(self._target.dataset, written.sha256), written.path)
         written.path.unlink()
         for clip in written.clips:
             self._placed[clip.clip_id] = replace(
@@ -226,6 +231,11 @@ class _GroupWriter:
                 offset=clip.offset,
                 sha256=clip.sha256,
             )
+
+
+def _named(sources: Sequence[Source]) -> str:
+    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+    return f"{sources[0].shown}{more}"
 
 
 def _pictures(reader: VideoReader) -> Iterator[Frame]:

@@ -15,11 +15,13 @@ import pytest
 from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
 from videogen.config.sections import IngestConfig, StorageConfig
-from videogen.data.shards import read_clip
+from videogen.data.shards import read_clip, shard_key
 from videogen.data.snapshot import head, load_snapshot
 from videogen.data.synthetic import sample_clip, write_samples
 from videogen.data.video_write import write_video
-from videogen.errors import DatasetError, SourceError
+from videogen.errors import CorruptObjectError, DatasetError, SourceError
+from videogen.ingest.convert import ConvertTask, Inspection, InspectTask
+from videogen.ingest.planning import target_of
 from videogen.ingest.stage import current_dataset, ingest, plan
 from videogen.progress import ProgressEvent, silent
 from videogen.storage.local import LocalStore
@@ -201,9 +203,46 @@ def test_force_decodes_again_and_starts_anew(store: LocalStore, videos: Path) ->
     config = config_for(store, videos)
     again = ingest(config, store, Here(), silent, force=True)
     assert (again.snapshot, again.new_sources) == (first.snapshot, 8)
-    assert objects(store) == before
+    assert {key: etag for key, (etag, _) in objects(store).items()} == {
+        key: etag for key, (etag, _) in before.items()
+    }
     (videos / "sample-00000.mp4").unlink()
     assert ingest(config, store, Here(), silent, force=True).sources == 7
+
+
+def test_force_mends_a_damaged_shard(store: LocalStore, videos: Path) -> None:
+    first = run(store, videos)
+    clip, *_ = load_snapshot(store, "d", first.snapshot).rows()
+    shard = Path(store.root) / shard_key("d", clip.shard)
+    shard.write_bytes(bytes(shard.stat().st_size))
+    with pytest.raises(CorruptObjectError, match="--force"):
+        read_clip(store, "d", clip)
+    ingest(config_for(store, videos), store, Here(), silent, force=True)
+    assert len(read_clip(store, "d", clip)) == clip.frames
+
+
+@pytest.mark.parametrize("which", ["HEAD", "snapshots", "parts"])
+def test_without_head_the_next_ingest_makes_it_and_what_is_damaged_anew_from_the_records(
+    store: LocalStore, videos: Path, which: str
+) -> None:
+    first = run(store, videos)
+    (damaged,) = (info.key for info in store.list(f"datasets/d/{which}"))
+    store.put(damaged, b"{")
+    with pytest.raises(CorruptObjectError, match="delete datasets/d/HEAD and ingest again"):
+        run(store, videos)
+    store.delete("datasets/d/HEAD")
+    workers = Here()
+    assert run(store, videos, workers=workers).snapshot == first.snapshot
+    assert workers.calls == 0
+    assert load_snapshot(store, "d", first.snapshot).document.clips == 16
+
+
+def test_a_task_is_named_by_its_sources(videos: Path, store: LocalStore) -> None:
+    planned = plan(config_for(store, videos), store)
+    task = InspectTask(target_of(config_for(store, videos), store), planned.new)
+    assert repr(task) == f"{videos / 'sample-00000.mp4'} and 7 more"
+    group = ConvertTask(task.target, tuple(Inspection(one) for one in planned.new[:1]))
+    assert repr(group) == str(videos / "sample-00000.mp4")
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
