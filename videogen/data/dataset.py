@@ -21,7 +21,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from videogen.data.clip_table import rows_of
+from videogen.data.clip_table import ClipRow, hex_column, rows_of
 from videogen.data.order import SampleOrder, share_bounds
 from videogen.data.shard_cache import ShardCache
 from videogen.data.shards import check_clip, read_frames, shard_key
@@ -83,8 +83,7 @@ class Windows:
         self._table = _usable(snapshot, shape)
         self._shape = shape
         self._frames = self._table.column("frames").to_numpy()
-        shards = [digest.hex() for digest in self._table.column("shard").to_pylist()]
-        self._order = SampleOrder(snapshot.digest, seed, shards)
+        self._order = SampleOrder(snapshot.digest, seed, hex_column(self._table, "shard"))
         frame_bytes = snapshot.document.height * snapshot.document.width * 3
         self._fits_in_memory = int(self._frames.sum()) * frame_bytes <= memory_bytes
         self._decoded: dict[int, Frames] = {}
@@ -118,18 +117,19 @@ class Windows:
     def _member(self, clip: int) -> bytes:
         """A clip's `.frames`, verified when it is first used."""
         (row,) = rows_of(self._table.slice(clip, 1))
-        key = shard_key(self._dataset, row.shard)
-        data = self._cache.read(key, row.offset, row.length)
-        if self._verified[clip]:
-            return data
         try:
-            check_clip(self._dataset, row, data)
+            data = self._read(clip, row)
         except CorruptObjectError:
             # The local copy may have been damaged: what counts is the store's.
-            self._cache.drop(key)
-            data = self._cache.read(key, row.offset, row.length)
-            check_clip(self._dataset, row, data)
+            self._cache.drop(shard_key(self._dataset, row.shard))
+            data = self._read(clip, row)
         self._verified[clip] = True
+        return data
+
+    def _read(self, clip: int, row: ClipRow) -> bytes:
+        data = self._cache.read(shard_key(self._dataset, row.shard), row.offset, row.length)
+        if not self._verified[clip]:
+            check_clip(self._dataset, row, data)
         return data
 
 

@@ -7,12 +7,11 @@ used go when the directory grows beyond its bound.
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 
-from videogen.errors import DatasetError
+from videogen.errors import CorruptObjectError, StorageError
 from videogen.storage.base import ObjectStore
 
 
@@ -23,18 +22,24 @@ class ShardCache:
         self._store = store
         self._directory = directory
         self._max_bytes = max_bytes
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"shards cannot be kept in {directory}: {error.strerror or error}: make room "
+                "there, or set XDG_CACHE_HOME to another directory"
+            ) from error
 
     def read(self, key: str, offset: int, length: int) -> bytes:
         """`length` bytes of the object from `offset`.
 
-        Raises `ObjectMissingError` or `StorageError` as the store does, and `DatasetError` where
-        the object ends before.
+        Raises `ObjectMissingError` or `StorageError` as the store does, and `CorruptObjectError`
+        where the copy ends before.
         """
         with self._open(key) as descriptor:
             data = os.pread(descriptor, length, offset)
         if len(data) != length:
-            raise DatasetError(
+            raise CorruptObjectError(
                 f"{self._store.root}/{key}: ends at byte {offset + len(data)}, but the snapshot "
                 f"has a clip until {offset + length}; ingest again, or restore the object"
             )
@@ -42,7 +47,8 @@ class ShardCache:
 
     def drop(self, key: str) -> None:
         """Forget the local copy: its bytes were found to be wrong."""
-        self._path(key).unlink(missing_ok=True)
+        with self._eviction():
+            self._path(key).unlink(missing_ok=True)
 
     @contextmanager
     def _open(self, key: str) -> Iterator[int]:
@@ -64,16 +70,15 @@ class ShardCache:
         with _locked(self._directory / f".{path.name}.lock"):
             if path.exists():
                 return
-            part = self._directory / f".{path.name}.{secrets.token_hex(4)}.part"
-            try:
-                self._store.download(key, part)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+            self._store.download(key, path)
         self._evict(keep=path)
 
+    def _eviction(self) -> AbstractContextManager[None]:
+        """Whoever removes a file holds this, so that nobody looks at one that goes."""
+        return _locked(self._directory / ".evict.lock")
+
     def _evict(self, keep: Path) -> None:
-        with _locked(self._directory / ".evict.lock"):
+        with self._eviction():
             shards = [
                 (path.stat(), path)
                 for path in self._directory.iterdir()

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 from videogen.data.frame_codec import Frames, read_frames
-from videogen.errors import CorruptObjectError, DatasetError
+from videogen.errors import CorruptObjectError
 from videogen.storage.base import ObjectStore
 
 _BLOCK_BYTES = tarfile.BLOCKSIZE
@@ -177,14 +177,3 @@ def check_clip(dataset: str, clip: ClipPlace, data: bytes) -> None:
             f"the snapshot says {clip.sha256[:12]}…: restore that shard, or ingest again with "
             "--force"
         )
-
-
-def read_clip_file(path: Path, dataset: str, clip: ClipPlace) -> bytes:
-    """As `read_clip_bytes`, from a local copy of the shard."""
-    with path.open("rb") as file:
-        file.seek(clip.offset)
-        data = file.read(clip.length)
-    if len(data) != clip.length:
-        raise DatasetError(f"{path} ends within clip {clip.clip_id}: fetch the shard again")
-    check_clip(dataset, clip, data)
-    return data

@@ -15,7 +15,7 @@ from videogen.data.order import SampleOrder
 from videogen.data.shard_cache import ShardCache
 from videogen.data.shards import ShardWriter, shard_key
 from videogen.data.snapshot import commit
-from videogen.errors import CorruptObjectError, DatasetError
+from videogen.errors import CorruptObjectError, DatasetError, StorageError
 from videogen.storage.local import LocalStore
 
 LENGTHS = (16, 19, 40, 16, 23, 31, 17, 20, 16, 28, 21, 18)
@@ -166,11 +166,12 @@ def test_a_clip_whose_bytes_changed_in_the_store_is_named(tmp_path):
         next(loader)
 
 
-def test_a_damaged_local_copy_is_fetched_again(tmp_path):
+@pytest.mark.parametrize("left", [0.0, 0.5, 1.0])
+def test_a_damaged_or_short_local_copy_is_fetched_again(tmp_path, left):
     dataset = Dataset(tmp_path, lengths=(16,), held_out=())
     first = dataset.windows().read(0)
     (copy,) = [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tar"]
-    copy.write_bytes(bytes(len(copy.read_bytes())))
+    copy.write_bytes(bytes(int(left * copy.stat().st_size)))
     assert np.array_equal(dataset.windows().read(0), first)
 
 
@@ -209,7 +210,13 @@ def test_the_cache_stays_within_its_bound_and_reads_on(tmp_path):
         assert np.array_equal(windows.read(sample), dataset.expected(sample))
     kept = [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tar"]
     assert 0 < sum(path.stat().st_size for path in kept) <= bound
-    assert not [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".part"]
+    assert not list((tmp_path / "cache").glob(".staged-*"))
+
+
+def test_a_cache_that_cannot_be_kept_is_one_error_that_names_the_place(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="XDG_CACHE_HOME"):
+        ShardCache(LocalStore(tmp_path), tmp_path / "file" / "shards", max_bytes=1)
 
 
 def _steps(windows, share, num, clips_seen=0):

@@ -17,7 +17,7 @@ from videogen.data.shards import (
     ShardWriter,
     Written,
     read_clip,
-    read_clip_file,
+    read_clip_bytes,
     shard_key,
 )
 from videogen.data.synthetic import sample_clip
@@ -137,14 +137,14 @@ def test_a_clip_larger_than_a_shard_has_one_of_its_own(tmp_path: Path) -> None:
     assert [len(shard.clips) for shard in pack(tmp_path, max_bytes=1 << 16)] == [1, 1, 1]
 
 
-def test_offsets_lead_to_the_frames_in_a_store_and_in_a_file(tmp_path: Path) -> None:
+def test_offsets_lead_to_the_frames_and_to_a_window_of_them(tmp_path: Path) -> None:
     (written,) = pack(tmp_path)
     store = LocalStore(tmp_path / "store")
     store.upload(shard_key("d", written.sha256), written.path)
     for seed, clip in enumerate(written.clips):
         place = Place.of(written, clip)
         assert np.array_equal(read_clip(store, "d", place), sample_clip(seed, 8))
-        data = read_clip_file(written.path, "d", place)
+        data = read_clip_bytes(store, "d", place)
         assert np.array_equal(read_frames(data, 2, 3, 2), sample_clip(seed, 8)[2:8:3])
 
 
