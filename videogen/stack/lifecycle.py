@@ -11,6 +11,7 @@ from videogen.progress import Progress, ProgressEvent, silent
 from videogen.stack import ports, processes, state
 from videogen.stack.service import Service, log_of, marker_of
 from videogen.stack.state import ServiceRecord
+from videogen.stack.uninterrupted import uninterrupted
 
 _PORT_ATTEMPTS = 5
 _POLL_S = 0.1
@@ -83,14 +84,15 @@ def _recovers(service: Service, known: ServiceRecord) -> bool:
 
 
 def _end(service: Service, settings: Settings, known: ServiceRecord | None) -> int:
-    ended = processes.stop(
-        marker_of(settings, service.name),
-        known.process if known is not None else None,
-        grace_s=service.stop_grace_s,
-    )
-    service.clean_up(settings, known.ports if known is not None else {})
-    if known is not None and known.process is not None:
-        state.remember(settings.state_dir, service.name, ServiceRecord(known.ports))
+    with uninterrupted():
+        ended = processes.stop(
+            marker_of(settings, service.name),
+            known.process if known is not None else None,
+            grace_s=service.stop_grace_s,
+        )
+        service.clean_up(settings, known.ports if known is not None else {})
+        if known is not None and known.process is not None:
+            state.remember(settings.state_dir, service.name, ServiceRecord(known.ports))
     return ended
 
 
@@ -107,9 +109,10 @@ class _Start:
         """Start on free ports; on others again where a program took one in between."""
         for _ in range(_PORT_ATTEMPTS):
             chosen = ports.choose(self.service.usual_ports, remembered=remembered)
-            record = self._spawn(chosen)
+            record = ServiceRecord(chosen, kept=self.keep)
             answers = False
             try:
+                record = self._spawn(chosen)
                 state.remember(self.settings.state_dir, self.service.name, record)
                 answers = self._await_answer(record)
             finally:

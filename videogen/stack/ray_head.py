@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from videogen.config.settings import Settings
+from videogen.config.settings import Settings, environment_value
 from videogen.stack import state
 from videogen.stack.service import LOOPBACK, Launch, Service, accepts, answers_get
 from videogen.stack.state import ServiceName
@@ -96,6 +96,8 @@ class RayHead(Service):
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             "RAY_TMPDIR": str(scratch),
+            # Its dashboard leaves sockets in the temporary directory, and killed workers files.
+            "TMPDIR": environment_value("TMPDIR") or str(scratch),
             "RAY_USAGE_STATS_ENABLED": "0",
         }
         return Launch(command, environment)
