@@ -76,7 +76,7 @@ def test_a_service_that_ends_slowly_is_ended_whole_under_ctrl_c(tmp_path: Path) 
 
 @pytest.mark.parametrize("is_set", [False, True])
 def test_ray_keeps_its_temporary_files_where_they_are_swept_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_set: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_set: bool
 ) -> None:
     monkeypatch.delenv("TMPDIR", raising=False)
     if is_set:
