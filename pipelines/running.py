@@ -26,6 +26,7 @@ from videogen.execution.local import VIDEOGEN_COMMAND, LocalExecutor
 from videogen.presets import load_config
 from videogen.progress import Progress
 from videogen.runs.handle import RunHandle, checked_run_id, new_run_id
+from videogen.stack.state import write_privately
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,8 @@ def open_run(
         connect(loaded, Settings.from_environment(), show) as services,
     ):
         directory = services.settings.state_dir / "runs" / drawn
-        directory.mkdir(parents=True, exist_ok=True)
         config_path = directory / "resolved.yaml"
-        config_path.write_text(to_yaml(services.config), encoding="utf-8")
+        write_privately(config_path, to_yaml(services.config))  # a URI may hold a password
         executor = LocalExecutor(
             result_of=lambda job: RunHandle(services.store, job.run_id).read(job.stage),
             log_dir=directory,

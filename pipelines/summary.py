@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from pipelines.running import FlowRun
 from videogen.artifacts import CheckpointRef, EvaluationReport, ModelRef, StageResult
+from videogen.config.redaction import without_secrets
 from videogen.config.run import Stage
 from videogen.stack import embedded
 
@@ -21,7 +22,7 @@ def run_document(run: FlowRun, results: Results) -> dict[str, object]:
         "run_id": run.run_id,
         "name": run.services.config.name,
         "root": run.services.store.root,
-        "tracking_uri": run.services.tracking_uri,
+        "tracking_uri": without_secrets(run.services.tracking_uri),
         "stages": {
             stage: {
                 "reused": result.reused_from is not None,
@@ -100,7 +101,7 @@ def _links(run: FlowRun, results: Results) -> dict[str, str]:
         if service.page
     }
     links = {"Ray dashboard": pages["ray"]} if "ray" in pages else {}
-    tracking_uri = run.services.tracking_uri.rstrip("/")
+    tracking_uri = without_secrets(run.services.tracking_uri).rstrip("/")
     if tracking_uri.startswith("http"):
         checkpoint = CheckpointRef.model_validate(results["train"].artifact)
         model = ModelRef.model_validate(results["register"].artifact)

@@ -103,6 +103,7 @@ class ModelRef(Artifact):
     reasons: tuple[str, ...] = ()
     mlflow_run_id: str | None = None
     tracking_uri: str | None = None
+    """Without user name, password or query."""
     seconds: float = 0.0
 
 

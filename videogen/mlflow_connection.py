@@ -6,7 +6,6 @@ turns whatever MLflow, its database or its artifact store raise into `RegistryEr
 
 import fcntl
 import logging
-import re
 import sqlite3
 import urllib.error
 import urllib.request
@@ -23,11 +22,13 @@ from mlflow.telemetry import set_telemetry_client
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from videogen.config.redaction import without_secrets
 from videogen.config.settings import apply_environment, environment_value
 from videogen.errors import RegistryError
 
 _PROBE_TIMEOUT_S = 8
 _LOCKED_AFTER_S = 5
+_SHOWN_CHARACTERS = 400
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -96,12 +97,11 @@ def mlflow_errors(tracking_uri: str, doing: str) -> Iterator[None]:
 
 def redacted(uri: str) -> str:
     """The URI without user name, password or query."""
-    return re.sub(r"://[^/@\s]*@", "://", uri).partition("?")[0]
+    return without_secrets(uri).partition("?")[0]
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return re.sub(r"://[^/@\s]*@", "://", text)[:400]
+    return without_secrets(" ".join(str(error).split()))[:_SHOWN_CHARACTERS]
 
 
 def _probe(tracking_uri: str) -> None:

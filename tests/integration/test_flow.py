@@ -107,6 +107,8 @@ def test_the_parent_flow_runs_the_four_stages_in_order(workplace):
     events = [ProgressEvent.from_line(line) for line in errors]
     assert None not in events, errors
     assert [event.stage for event in events if event.done == 5] == list(document["stages"])
+    kept = workplace.directory / "state" / "runs" / "whole-1" / "resolved.yaml"
+    assert kept.stat().st_mode & 0o077 == 0
 
     flow_run, task_runs, artifacts = shown_by_prefect("whole-1")
     assert flow_run.state_name == "Completed"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from videogen.artifacts import CheckpointRef, DatasetRef, EvaluationReport
+from videogen.config.loading import to_yaml
+from videogen.config.redaction import without_secrets
 from videogen.config.run import RunConfig
 from videogen.models.export import GeneratorSpec
 from videogen.registry.versions import MANIFEST_TAG, TAG
@@ -90,10 +90,8 @@ class VersionCard:
         )
 
     def write_documents(self, directory: Path) -> None:
-        """Write `config.yaml` and `evaluation.json`."""
+        """Write `config.yaml`, without passwords in URIs, and `evaluation.json`."""
         directory.mkdir(parents=True, exist_ok=True)
-        document = self.config.model_dump(mode="json", by_alias=True)
-        (directory / "config.yaml").write_text(
-            yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-        )
+        config = without_secrets(to_yaml(self.config))
+        (directory / "config.yaml").write_text(config, encoding="utf-8")
         (directory / "evaluation.json").write_text(self.report.model_dump_json(indent=2))

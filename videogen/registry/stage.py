@@ -10,7 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from videogen.artifacts import CheckpointRef, DatasetRef, EvaluationReport, ModelRef
 from videogen.config.run import RunConfig
-from videogen.mlflow_connection import connect, mlflow_errors
+from videogen.mlflow_connection import connect, mlflow_errors, redacted
 from videogen.models.export import load_generator
 from videogen.progress import Progress, ProgressEvent
 from videogen.registry import versions
@@ -68,7 +68,7 @@ def register(  # noqa: PLR0913 - the artifacts of every stage before it, and thr
         decision=decision,
         reasons=tuple(json.loads(version.tags[versions.REASONS_TAG])),
         mlflow_run_id=version.run_id,
-        tracking_uri=uri,
+        tracking_uri=redacted(uri),
         seconds=round(monotonic() - began, 3),
     )
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pydantic
 
 from videogen.artifacts import FORMAT_VERSION, StageResult
+from videogen.config.redaction import without_secrets
 from videogen.config.run import Stage
 from videogen.errors import ConfigError, CorruptObjectError, ObjectMissingError
 from videogen.storage.base import ObjectStore
@@ -72,5 +73,6 @@ class RunHandle:
         self.store.put(f"{self.prefix}/{result.stage}.json", document)
 
     def write_config(self, config_yaml: str) -> None:
-        """Keep the complete config that the run was started with."""
-        self.store.put(f"{self.prefix}/config.yaml", config_yaml.encode())
+        """Keep the complete config that the run was started with, without passwords in URIs."""
+        document = without_secrets(config_yaml).encode()
+        self.store.put(f"{self.prefix}/config.yaml", document)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlsplit, urlunsplit
 
 from botocore import exceptions as aws
 
+from videogen.config.redaction import without_secrets
 from videogen.errors import ObjectMissingError, PreconditionFailedError, StorageError
 
 _ABSENT = ("NoSuchKey", "404", "NotFound")
@@ -53,8 +53,7 @@ class Place:
     @property
     def endpoint(self) -> str:
         """The endpoint without user name and password."""
-        parts = urlsplit(self.endpoint_url)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return without_secrets(self.endpoint_url)
 
 
 def code_of(error: aws.ClientError) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from videogen.artifacts import ModelRef
+from videogen.config.loading import to_yaml
 from videogen.config.run import RunConfig
 from videogen.errors import (
     ConfigError,
@@ -239,3 +240,13 @@ def test_a_damaged_result_is_named(store: ObjectStore) -> None:
     store.put("runs/r/evaluate.json", b'{"stage": 3')
     with pytest.raises(CorruptObjectError, match=r"runs/r/evaluate\.json"):
         RunHandle(store, "r").read("evaluate")
+
+
+def test_a_kept_config_holds_no_password(store: ObjectStore) -> None:
+    uri = "postgresql://ana:s3cr3t@db:5432/mlflow"
+    config = load_config("demo", [f"execution.tracking_uri={uri}"])
+    RunHandle(store, "r").write_config(to_yaml(config))
+    kept = store.get("runs/r/config.yaml").data.decode()
+    assert "postgresql://db:5432/mlflow" in kept
+    assert "s3cr3t" not in kept
+    assert "ana" not in kept
