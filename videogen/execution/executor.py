@@ -10,8 +10,6 @@ from videogen.progress import Progress
 
 JobStatus = Literal["unknown", "running", "ended"]
 LogLines = Callable[[str], None]
-Verdict = Callable[[], StageResult | None]
-"""Reads the stage's result from the store: what it says counts, not an exit status."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,8 @@ class Executor(Protocol):
 
         When this call is interrupted, the job is cancelled first.
 
-        Raises `StageFailedError`, with the job's last error line, where it ended without a new
-        result in the store.
+        Raises, with the job's last error line, where it ended without a new result in the store:
+        `ConfigError` where its exit code says so, else `StageFailedError`.
         """
 
     def cancel(self, job_id: str, grace_s: float = 30.0) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from videogen.artifacts import StageResult
-from videogen.errors import ServiceError, StageFailedError
+from videogen.errors import ConfigError, ServiceError, StageFailedError
 from videogen.execution.executor import JobStatus, LogLines, StageJob
 from videogen.execution.process_group import ProcessGroup
 from videogen.progress import Progress, ProgressEvent
@@ -108,7 +108,8 @@ class LocalExecutor:
             f"{ended} without a result; its last line: {entry.last_line or '(none)'}; "
             f"its log is {entry.log_path}"
         )
-        raise StageFailedError(f"{entry.job.stage}: {reason}")
+        is_usage = bool(entry.last_error) and status == ConfigError.exit_code
+        raise (ConfigError if is_usage else StageFailedError)(f"{entry.job.stage}: {reason}")
 
 
 def _remember(entry: _Job, line: str) -> None:

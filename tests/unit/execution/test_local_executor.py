@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from videogen.artifacts import StageResult
-from videogen.errors import ServiceError, StageFailedError
+from videogen.errors import ConfigError, ServiceError, StageFailedError
 from videogen.execution.executor import StageJob, run_job
 from videogen.execution.local import LocalExecutor
 from videogen.progress import ProgressEvent, silent
@@ -130,6 +130,17 @@ def test_a_failing_stage_is_reported_with_its_last_error_line(place):
     """)
 
     with pytest.raises(StageFailedError, match=r"^train: dataset demo: no clips; add videos$"):
+        run_job(executor, JOB, progress=silent, log=lambda _: None)
+
+
+def test_a_stage_that_refuses_its_config_is_a_config_error_here_too(place):
+    executor = place.executor("""
+        import sys
+        print("error: ingest.sources is empty", file=sys.stderr)
+        sys.exit(2)
+    """)
+
+    with pytest.raises(ConfigError, match=r"^train: ingest\.sources is empty$"):
         run_job(executor, JOB, progress=silent, log=lambda _: None)
 
 
