@@ -16,14 +16,35 @@ from videogen.errors import ConfigError
 
 Document = dict[str, Any]
 
+_MAX_CONFIG_BYTES = 1 << 20
+_MAX_SHOWN = 60
+_WANTED = {
+    "tuple_type": "a list is wanted, as in [a, b]",
+    "model_type": "a section of keys is wanted",
+}
+"""What to say of a wrong type in place of pydantic's words for Python programs."""
+
+
+class _ConfigLoader(yaml.SafeLoader):
+    """YAML in which a key given twice is a mistake, not the last one's win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
 
 def read_document(path: Path) -> Document:
     """The mapping that a YAML file holds. Raises `ConfigError`."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config {str(path)!r}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
+        document = _parse_yaml(_read_text(path))
+    except (yaml.YAMLError, RecursionError) as error:
         place = " ".join(str(error).split())
         raise ConfigError(f"config {str(path)!r}: not YAML ({place})") from error
     if document is None:
@@ -70,6 +91,31 @@ def to_yaml(config: RunConfig) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
+def _read_text(path: Path) -> str:
+    """The text of a config file. Raises `ConfigError` for what cannot be one."""
+    try:
+        if path.is_file() and path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise ConfigError(
+                f"config {str(path)!r}: it has {path.stat().st_size:,} bytes, a config at most "
+                f"{_MAX_CONFIG_BYTES:,}; is it the right file?"
+            )
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"config {str(path)!r}: cannot be read ({error.strerror or error}); give a YAML file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"config {str(path)!r}: not text in UTF-8 ({error.reason} at byte {error.start}); "
+            "give a YAML file"
+        ) from error
+
+
+def _parse_yaml(text: str) -> object:
+    document: object = yaml.load(text, Loader=_ConfigLoader)  # noqa: S506 - a SafeLoader
+    return document
+
+
 def _deep_copy(document: Document) -> Document:
     return {
         key: _deep_copy(value) if isinstance(value, dict) else value
@@ -90,8 +136,8 @@ def _section_of(document: Document, path: list[str]) -> Document:
 
 def _parse_value(text: str, override: str) -> object:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return _parse_yaml(text)
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(
             f"--set {override!r}: the value is not YAML; quote what holds ':', '[' or '#'"
         ) from error
@@ -102,10 +148,15 @@ def _explain(fault: Mapping[str, Any]) -> str:
     key = ".".join(place)
     if fault["type"] == "extra_forbidden":
         return f"unknown key {key!r}{_nearest(key)}"
-    reason = str(fault["msg"]).removeprefix("Value error, ")
+    reason = _WANTED.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "value_error" or not key:
         return reason
-    return f"{key}: {reason[:1].lower()}{reason[1:]} (got {fault['input']!r})"
+    return f"{key}: {reason[:1].lower()}{reason[1:]} (got {_shown(fault['input'])})"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
 
 
 def _nearest(key: str) -> str:

@@ -126,3 +126,32 @@ def test_frames_that_would_be_made_otherwise_are_another_ingest(
     assert load_config("demo", HOW).ingest_digest == load_config("demo").ingest_digest
     monkeypatch.setitem(STAGE_FORMATS, "ingest", STAGE_FORMATS["ingest"] + 1)
     assert config.ingest_digest != before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"name: a\nname: b\n", "key 'name' is given twice"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"a: " + b"[" * 20_000, "not YAML"),
+        (b"#" * (2 << 20), "is it the right file?"),
+        (b"name: " + b"x" * 5_000, "xxx...)"),
+        (b"ingest: {sources: videos}", "ingest.sources: a list is wanted, as in [a, b]"),
+        (b"train: 5", "train: a section of keys is wanted"),
+        (b"- a", "a mapping of sections is wanted"),
+    ],
+)
+def test_a_file_that_is_no_config_is_refused_in_one_line(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(path))
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_directory_is_no_config(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load_config(str(tmp_path))
