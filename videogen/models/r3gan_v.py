@@ -40,6 +40,9 @@ PATCH = 2
 """The discriminator's first stage has half the side of a frame: 2x2 pixels are one position."""
 _MOTION_WIDTH = 64
 _STYLE = 64
+_MODULATION = 0.3
+"""How much, at first, the style scales and shifts the channels of every stage. With shifts alone
+all things come out in one shape."""
 _RGB = 3
 _RGBA = 4
 _AFFINE = 6
@@ -75,8 +78,8 @@ class R3ganVGenerator(VideoGenerator):
             pointwise(before, width)
             for before, width in zip([channels[0], *channels], channels, strict=False)
         )
-        self.shift = nn.ModuleList(
-            linear(_STYLE, width, gain=0.0, bias=False) for width in channels
+        self.modulate = nn.ModuleList(
+            linear(_STYLE, 2 * width, gain=_MODULATION, bias=False) for width in channels
         )
         self.stages = nn.ModuleList(stage(width, blocks, num_stages * blocks) for width in channels)
         self.paint = nn.Conv2d(channels[-1], _RGB + _RGBA * (config.num_layers - 1), 1)
@@ -108,11 +111,12 @@ class R3ganVGenerator(VideoGenerator):
     def _features(self, style: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
         x = self.project(style)[:, :, None, None] * self.basis
         x = x.contiguous(memory_format=torch.channels_last)
-        parts = zip(self.widen, self.shift, self.stages, strict=True)
-        for index, (widen, shift, blocks) in enumerate(parts):
+        parts = zip(self.widen, self.modulate, self.stages, strict=True)
+        for index, (widen, modulate, blocks) in enumerate(parts):
             if index:
                 x = upsample(widen(x))
-            x = blocks(x + shift(style)[:, :, None, None])
+            scale, shift = modulate(style)[:, :, None, None].chunk(2, dim=1)
+            x = blocks(torch.addcmul(shift, x, 1 + scale))
         features: Tensor = x
         return features
 
