@@ -151,8 +151,9 @@ def _read_array(path: Path, key: str | None) -> NDArray[np.generic]:
         with loaded as archive:
             return _pick(path, archive, key)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = str(error).partition(". ")[0]  # what follows advises to load pickles
         raise EvaluationError(
-            f"{shown(path)} is not a readable array ({error}): write it with numpy.save or "
+            f"{shown(path)} is not a readable array ({reason}): write it with numpy.save or "
             "numpy.savez"
         ) from error
 

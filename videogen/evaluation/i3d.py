@@ -242,7 +242,8 @@ def logits(
     features = np.empty((len(clips), NUM_LOGITS), np.float32)
     with torch.inference_mode():
         for start in range(0, len(clips), batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(clips[start : start + batch_size]))
+            # a copy: torch warns of arrays that it could write to but must not, as of mapped files
+            batch = torch.from_numpy(np.array(clips[start : start + batch_size], order="C"))
             found = network(preprocess(batch.to(device)))
             features[start : start + batch_size] = found.float().cpu().numpy()
     return features

@@ -95,6 +95,7 @@ def test_sets_that_cannot_be_read_are_refused_in_one_line(tmp_path, name, said):
     with pytest.raises(EvaluationError, match=said) as caught:
         read_all(str(tmp_path / name))
     assert "\n" not in str(caught.value)
+    assert "allow_pickle" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
