@@ -46,7 +46,7 @@ def run_command(arguments: list[str], *, debug: bool = False) -> int:
     except Exception as error:  # noqa: BLE001 - the one place where a defect becomes a line
         if debug:
             traceback.print_exception(error)
-        return _explain(error, arguments)
+        return _explain(error)
 
 
 def _take_signals() -> None:
@@ -65,13 +65,14 @@ def _dispatch(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: Exception, arguments: list[str]) -> int:
+def _explain(error: Exception) -> int:
     """Say on one line what went wrong; the exit code."""
     import typer
 
     if isinstance(error, typer.TyperException):
-        verb = arguments[0] if arguments else ""
-        _say(f"error: {_one_line(error.format_message())} (see `videogen {verb} --help`)")
+        message = _one_line(error.format_message())
+        if message:  # nothing is to be said where help was printed for want of arguments
+            _say(f"error: {message} (see `{_command_path(error)} --help`)")
         return 2
     message = _one_line(str(error))
     if isinstance(error, VideogenError):
@@ -82,6 +83,12 @@ def _explain(error: Exception, arguments: list[str]) -> int:
         "please report it with the traceback that --debug prints"
     )
     return 1
+
+
+def _command_path(error: Exception) -> str:
+    """The command that refused its arguments, as it was typed."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "videogen"
 
 
 def _say(message: str) -> None:

@@ -100,3 +100,32 @@ def test_an_error_is_one_line(
     told = capsys.readouterr().err
     assert told.startswith(said)
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bogus"], "see `videogen --help`)"),
+        (["stack", "bogus"], "see `videogen stack --help`)"),
+        (["weights", "fetch"], "see `videogen weights fetch --help`)"),
+    ],
+)
+def test_bad_usage_names_the_help_that_helps(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(app, "_take_signals", lambda: None)
+    assert app.run_command(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_no_arguments_at_all_is_answered_with_help_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "_take_signals", lambda: None)
+    assert app.run_command([]) == 2
+    told = capsys.readouterr()
+    assert "Usage: videogen" in told.out
+    assert told.err == ""
