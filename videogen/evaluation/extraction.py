@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -11,11 +12,10 @@ from jaxtyping import Float, UInt8
 
 from videogen.artifacts import CheckpointRef
 from videogen.config.sections import EvaluateConfig, StorageConfig
-from videogen.config.settings import Settings
 from videogen.evaluation.i3d import I3D, load_network, logits
 from videogen.evaluation.reals import RealClip, Reals, read_reals
 from videogen.evaluation.samples import draw_fakes
-from videogen.evaluation.weights import fetch_i3d
+from videogen.evaluation.weights import I3D_KINETICS, fetch
 from videogen.evaluation.yardsticks import YARDSTICKS, Yardstick, spoil
 from videogen.storage.connect import open_store
 
@@ -27,7 +27,7 @@ REFERENCE_ROLES: Final[tuple[Role, ...]] = ("real", *YARDSTICKS)
 class Source:
     """What every task of one evaluation shares."""
 
-    settings: Settings
+    weights_dir: Path
     storage: StorageConfig
     dataset: str
     checkpoint: CheckpointRef
@@ -74,7 +74,7 @@ def extract(batch: Batch) -> Float[np.ndarray, "n 400"]:
         VideogenError: clips, generator or weights cannot be had.
     """
     torch.set_num_threads(1)
-    return logits(_network(batch.source.settings), clips_of(batch))
+    return logits(_network(batch.source.weights_dir), clips_of(batch))
 
 
 def clips_of(batch: Batch) -> UInt8[np.ndarray, "n t h w c"]:
@@ -103,5 +103,5 @@ def gather(
 
 
 @cache
-def _network(settings: Settings) -> I3D:
-    return load_network(fetch_i3d(settings))
+def _network(weights_dir: Path) -> I3D:
+    return load_network(fetch(I3D_KINETICS, weights_dir))

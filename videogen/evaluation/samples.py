@@ -58,7 +58,6 @@ def draw_fakes(
         [config.seed + index for index in indices],
         config.num_frames,
         fps_ratio=float(config.frame_stride),
-        batch_size=config.batch_size,
     )
     if codec == "raw":
         return clips

