@@ -15,7 +15,7 @@ def code_version() -> str:
     here = Path(__file__).parent
     try:
         described = subprocess.run(  # noqa: S603 - fixed words, no input
-            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--exclude=*"],  # noqa: S607
+            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--exclude=*"],  # noqa: S607 - the PATH's git
             capture_output=True,
             text=True,
             timeout=_GIT_TIMEOUT_S,

@@ -39,8 +39,6 @@ __all__ = [
     "exports",
     "s3_environment",
     "services_environment",
-    "start_prefect",
-    "start_ray",
     "status",
     "tracking_uri",
     "up",
@@ -83,18 +81,6 @@ def ensure_s3(settings: Settings, progress: Progress = silent) -> S3Service:
     Raises `ServiceError` where it does not start.
     """
     return _as_s3(*lifecycle.start(SeaweedFS(), settings, progress))
-
-
-def start_prefect(settings: Settings, progress: Progress = silent) -> str:
-    """Start Prefect's server unless it runs, and keep it; its API URL."""
-    record, _ = lifecycle.start(PrefectServer(), settings, progress)
-    return PrefectServer().address(record.ports)
-
-
-def start_ray(settings: Settings, progress: Progress = silent) -> str:
-    """Start a Ray head unless it runs, and keep it; its address."""
-    record, _ = lifecycle.start(RayHead(), settings, progress)
-    return RayHead().address(record.ports)
 
 
 @contextmanager
