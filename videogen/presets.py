@@ -5,7 +5,8 @@ from pathlib import Path
 
 from videogen.config.loading import apply_overrides, build_config, read_document
 from videogen.config.run import RunConfig
-from videogen.config.sections import EvaluateConfig, ExecutionConfig, IngestConfig
+from videogen.config.section import Cosine
+from videogen.config.sections import EvaluateConfig, IngestConfig
 from videogen.config.train import DcganConfig, TrainConfig
 from videogen.errors import ConfigError
 
@@ -20,7 +21,13 @@ def smoke() -> RunConfig:
         ingest=IngestConfig(
             sources=(SAMPLES_DIRECTORY,), resolution=(32, 32), fps=8, max_clip_frames=32
         ),
-        train=TrainConfig(global_batch_size=8, total_clips=64, checkpoint_interval_clips=32),
+        train=TrainConfig(
+            global_batch_size=8,
+            total_clips=64,
+            log_interval_clips=8,
+            sample_interval_clips=32,
+            checkpoint_interval_clips=32,
+        ),
         evaluate=EvaluateConfig(num_clips=4),
     )
 
@@ -32,7 +39,13 @@ def demo() -> RunConfig:
         ingest=IngestConfig(
             sources=(SAMPLES_DIRECTORY,), resolution=(32, 32), fps=8, max_clip_frames=48
         ),
-        train=TrainConfig(),
+        train=TrainConfig(
+            gamma=Cosine(start=60.0, end=40.0),
+            total_clips=24_000,
+            log_interval_clips=400,
+            sample_interval_clips=4_000,
+            checkpoint_interval_clips=4_000,
+        ),
         evaluate=EvaluateConfig(num_clips=64),
     )
 
@@ -40,13 +53,21 @@ def demo() -> RunConfig:
 def seed_dcgan() -> RunConfig:
     """The recipe that the project started from: a DCGAN on frames, cross entropy, Adam 1e-4.
 
-    It learns no motion: a video is a walk between latents.
+    It learns no motion: a video is a walk between latents. 50 epochs of 1,000 videos.
     """
     return RunConfig(
         name="seed-dcgan",
         ingest=IngestConfig(sources=(SAMPLES_DIRECTORY,), resolution=(32, 32), fps=8),
-        train=TrainConfig(model=DcganConfig(), loss="bce"),
-        execution=ExecutionConfig(),
+        train=TrainConfig(
+            model=DcganConfig(),
+            loss="bce",
+            gamma=Cosine(start=0.0, end=0.0),
+            learning_rate=Cosine(start=1e-4, end=1e-4),
+            beta1=0.9,
+            beta2=Cosine(start=0.999, end=0.999),
+            ema_half_life_clips=0,
+            total_clips=50_000,
+        ),
     )
 
 
