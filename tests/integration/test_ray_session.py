@@ -14,7 +14,9 @@ import pytest
 
 from videogen.config.settings import environment_value
 from videogen.errors import DatasetError, ServiceError, StageFailedError
+from videogen.execution.mailbox import Mailbox
 from videogen.execution.ray_session import Cluster, ClusterSpec
+from videogen.progress import ProgressEvent
 
 pytestmark = [
     pytest.mark.integration,
@@ -103,6 +105,7 @@ def _mark_or_return(path: Path | None) -> None:
 
 OWN = """
 import sys, time
+from videogen.execution.mailbox import Mailbox
 from videogen.execution.ray_session import Cluster, ClusterSpec
 with Cluster(ClusterSpec(num_cpus=1)) as cluster:
     cluster.connect()
@@ -129,7 +132,7 @@ def test_ctrl_c_leaves_no_process_and_no_file_of_an_own_ray():
     os.killpg(driver.pid, signal.SIGINT)
 
     assert driver.wait(30) == -signal.SIGINT
-    _, alive = psutil.wait_procs(started, timeout=15)
+    _, alive = psutil.wait_procs(started, timeout=1)
     assert not alive
     assert not temp_dir.exists()
 
@@ -154,3 +157,13 @@ def test_a_server_that_is_no_ray_is_named():
 def test_an_address_without_a_port_is_refused():
     with pytest.raises(ServiceError, match="'head' is not HOST:PORT"):
         Cluster(ClusterSpec(address="head")).connect()
+
+
+def test_a_mailbox_that_is_gone_is_one_error_that_says_what_to_look_at(cluster):
+    cluster.connect()
+    mailbox = Mailbox.open()
+    mailbox.tell(ProgressEvent("train", message="here"))
+    assert [event.message for event in mailbox.take()] == ["here"]
+    mailbox.close()
+    with pytest.raises(ServiceError, match="videogen stack status"):
+        mailbox.take()

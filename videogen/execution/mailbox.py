@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
+from ray.exceptions import RayError
 
-from videogen.errors import VideogenError
+from videogen.errors import ServiceError, VideogenError
 from videogen.progress import ProgressEvent
 
 T = TypeVar("T")
+
+_SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -96,4 +99,12 @@ class _MailboxActor:
 
 
 def _wait_for(call: "ray.ObjectRef[T]") -> T:
-    return ray.get(call)
+    """The answer. Raises `ServiceError` where the mailbox's process, or all of Ray, is gone."""
+    try:
+        return ray.get(call)
+    except RayError as error:
+        reason = " ".join(str(error).split())[:_SHOWN_CHARACTERS]
+        raise ServiceError(
+            f"Ray lost a process of this run ({type(error).__name__}: {reason}); see whether Ray "
+            "still runs (`videogen stack status`); the same command goes on from what is committed"
+        ) from error
