@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from videogen.config.settings import apply_environment, environment_value
 from videogen.errors import ServiceError, StageFailedError, VideogenError
+from videogen.execution.offspring import end, offspring
 from videogen.execution.ray_address import require_answer
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ Result = TypeVar("Result")
 
 OBJECT_STORE_BYTES = 200_000_000
 _TASK_RETRIES = 2
+_END_GRACE_S = 2.0
 _REMOVE_TIMEOUT_S = 5.0
 _REMOVE_INTERVAL_S = 0.1
 _SHOWN_CHARACTERS = 200
@@ -107,7 +109,9 @@ class Cluster:
         if self._connected or self._environment_before:
             import ray  # noqa: PLC0415 - Ray is loaded only where it is used
 
+            started = offspring(str(self._directory)) if self._directory is not None else []
             ray.shutdown()
+            end(started, _END_GRACE_S)  # an agent that Ray forgets looks for it for a minute
         self._connected = False
         if self._directory is not None:
             _remove(self._directory)
