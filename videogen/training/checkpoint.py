@@ -10,7 +10,7 @@ import json
 import logging
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,24 @@ class TrainingState:
     """The last figures reported."""
 
 
+def write_checkpoint(state: TrainingState, export: Callable[[Path], None], directory: Path) -> None:
+    """Write a checkpoint's files, all but the manifest, into a new directory.
+
+    `export` writes the generator. Raises `TrainingError` for want of room.
+    """
+    try:
+        (directory / GENERATOR_DIR).mkdir(parents=True)
+        write_state(state, directory)
+        export(directory / GENERATOR_DIR)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"a checkpoint at {state.clips_seen:,} clips cannot be written to {directory}: "
+            f"{error}; make room there, or set TMPDIR; the same command goes on from the one before"
+        ) from error
+
+
 def write_state(state: TrainingState, directory: Path) -> None:
-    """Write a state's files into an empty directory. Raises `TrainingError` for want of room."""
+    """Write a state's files into a directory."""
     tensors = {
         name: value.detach().cpu().contiguous()
         for name, value in state.step.items()
@@ -80,15 +96,9 @@ def write_state(state: TrainingState, directory: Path) -> None:
         metrics=dict(state.metrics),
         identity=dict(state.identity),
     )
-    try:
-        save_file(tensors, directory / "state.safetensors")
-        save_file(dict(state.random), directory / "rng.safetensors")
-        (directory / STATE_FILE).write_text(document.model_dump_json(indent=1))
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"a checkpoint at {state.clips_seen:,} clips cannot be written to {directory}: "
-            f"{error}; make room there, or set TMPDIR; the same command goes on from the one before"
-        ) from error
+    save_file(tensors, directory / "state.safetensors")
+    save_file(dict(state.random), directory / "rng.safetensors")
+    (directory / STATE_FILE).write_text(document.model_dump_json(indent=1))
 
 
 def read_state(directory: Path, identity: Document) -> TrainingState:

@@ -225,12 +225,10 @@ class Session:
         if self._uploading is not None:
             self._uploading.result()
         directory = self.work_dir / f"checkpoint-{clips_seen}"
-        (directory / checkpoint.GENERATOR_DIR).mkdir(parents=True)
         state = TrainingState(
             clips_seen, self.step.state_dict(), random, self.identity.document, self._figures
         )
-        checkpoint.write_state(state, directory)
-        self.outputs.export(directory / checkpoint.GENERATOR_DIR)
+        checkpoint.write_checkpoint(state, self.outputs.export, directory)
         self._uploading = self._submit(self._commit, directory, clips_seen)
 
     def _random_states(self) -> dict[str, Tensor]:

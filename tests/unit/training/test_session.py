@@ -1,5 +1,6 @@
 """Training around a tiny step, with real processes, a real store and a real pointer."""
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -347,9 +348,16 @@ def test_a_newer_format_is_refused(tmp_path):
         checkpoint.read_state(directory, IDENTITY.document)
 
 
-def test_a_directory_that_cannot_be_written_is_one_error(tmp_path):
+def test_a_checkpoint_that_cannot_be_written_is_one_error(tmp_path):
+    def fill_the_disk(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    state = checkpoint.TrainingState(1, {}, {}, {})
+    (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
-        checkpoint.write_state(checkpoint.TrainingState(1, {}, {}, {}), tmp_path / "missing")
+        checkpoint.write_checkpoint(state, lambda _: None, tmp_path / "file" / "c")
+    with pytest.raises(TrainingError, match=r"at 1 clips.*No space left.*make room"):
+        checkpoint.write_checkpoint(state, fill_the_disk, tmp_path / "c")
 
 
 def test_figures_that_are_not_finite_are_kept(tmp_path):
