@@ -2,10 +2,13 @@
 
 A command borrows what it needs: what does not run is started, and whoever gives it back last ends
 it. Services that `stack up` started stay. Borrowers hold a shared lock, which the kernel takes
-back from a process however it dies.
+back from a process however it dies; a small process beside the one that started a service then
+ends it.
 """
 
 import fcntl
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,15 +34,37 @@ def borrow(
         raise state.unusable(directory, error) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
+        known = state.load(settings.state_dir).services.get(service.name)
+        caretaker = None if lifecycle.runs(known) else _engage_caretaker(service, settings)
         try:
             yield lifecycle.start(service, settings, progress, keep=False)
         finally:
-            _give_back(service, settings, lock.fileno())
+            _give_back(service, settings, lock.fileno(), caretaker)
 
 
-def _give_back(service: Service, settings: Settings, lock: int) -> None:
+def _engage_caretaker(service: Service, settings: Settings) -> "subprocess.Popen[bytes]":
+    """Start what ends the service should its borrowers be killed."""
+    module = (sys.executable, "-m", "videogen.stack.caretaker")
+    return subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
+        [*module, service.name, str(settings.state_dir)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _give_back(
+    service: Service,
+    settings: Settings,
+    lock: int,
+    caretaker: "subprocess.Popen[bytes] | None",
+) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return
+        return  # the caretaker goes on for the others
     lifecycle.stop_unless_kept(service, settings)
+    if caretaker is not None:
+        caretaker.kill()
+        caretaker.wait()

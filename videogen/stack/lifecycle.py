@@ -140,9 +140,13 @@ class _Start:
         timeout_s = self.service.start_timeout_s
         deadline = time.monotonic() + timeout_s
         while runs(record):
-            if self.service.answers(record.ports) and self._owns_ports(record):
+            needed = {record.ports[role] for role in self.service.needed_roles}
+            foreign = needed - self._own_ports(record)
+            if not foreign and self.service.answers(record.ports):
                 self.service.settle(self.settings, record.ports)
                 return True
+            if any(not ports.is_free(port) for port in foreign - self._own_ports(record)):
+                return False
             if time.monotonic() > deadline:
                 raise self._failure(f"did not answer within {timeout_s:.0f} s")
             if self.given_up.wait(_POLL_S):
@@ -151,10 +155,9 @@ class _Start:
             return False
         raise self._failure("ended before it answered")
 
-    def _owns_ports(self, record: ServiceRecord) -> bool:
+    def _own_ports(self, record: ServiceRecord) -> set[int]:
         marker = marker_of(self.settings, self.service.name)
-        first = next(iter(record.ports.values()))
-        return record.process is not None and processes.listens(marker, record.process, first)
+        return set() if record.process is None else processes.listening(marker, record.process)
 
     def _failure(self, what: str) -> ServiceError:
         log = log_of(self.settings, self.service.name)

@@ -27,6 +27,7 @@ class MlflowServer(Service):
 
     name: ClassVar[ServiceName] = "mlflow"
     usual_ports: ClassVar[Mapping[str, int]] = {"http": 20010}
+    needed_roles: ClassVar[tuple[str, ...]] = ("http",)
     start_timeout_s: ClassVar[float] = 120.0
     stop_grace_s: ClassVar[float] = 5.0
 

@@ -21,6 +21,7 @@ class PrefectServer(Service):
 
     name: ClassVar[ServiceName] = "prefect"
     usual_ports: ClassVar[Mapping[str, int]] = {"http": 20020}
+    needed_roles: ClassVar[tuple[str, ...]] = ("http",)
     start_timeout_s: ClassVar[float] = 120.0
     stop_grace_s: ClassVar[float] = 5.0
 

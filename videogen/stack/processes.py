@@ -155,14 +155,15 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-def listens(marker: str, record: ProcessRecord, port: int) -> bool:
-    """Whether the service itself, and not another program, accepts connections on `port`."""
+def listening(marker: str, record: ProcessRecord) -> set[int]:
+    """The ports on which the service itself, and not another program, accepts connections."""
+    found: set[int] = set()
     for process in members(marker, record):
         with suppress(psutil.Error):
             for connection in process.net_connections(kind="tcp"):
-                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-                    return True
-    return False
+                if connection.status == psutil.CONN_LISTEN:
+                    found.add(connection.laddr.port)
+    return found
 
 
 def tail(log: Path, lines: int = 3) -> str:

@@ -43,6 +43,14 @@ class RayHead(Service):
         "runtime-env": 20037,
         "metrics": 20038,
     }
+    needed_roles: ClassVar[tuple[str, ...]] = (
+        "gcs",
+        "dashboard",
+        "node",
+        "objects",
+        "agent",
+        "runtime-env",
+    )
     start_timeout_s: ClassVar[float] = 120.0
     stop_grace_s: ClassVar[float] = 5.0
 

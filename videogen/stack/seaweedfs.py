@@ -45,6 +45,7 @@ class SeaweedFS(Service):
         "filer": 20003,
         "admin": 20004,
     }
+    needed_roles: ClassVar[tuple[str, ...]] = ("s3", "master", "volume", "filer")
     start_timeout_s: ClassVar[float] = 60.0
     stop_grace_s: ClassVar[float] = 10.0
 

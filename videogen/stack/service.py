@@ -31,6 +31,8 @@ class Service(Protocol):
     name: ClassVar[ServiceName]
     usual_ports: ClassVar[Mapping[str, int]]
     """For each role the port that is taken where it is free; the first is the one clients use."""
+    needed_roles: ClassVar[tuple[str, ...]]
+    """The ports that it must hold itself before it is of use."""
     start_timeout_s: ClassVar[float]
     stop_grace_s: ClassVar[float]
     """How long it may take to end after SIGTERM."""
