@@ -201,6 +201,31 @@ def test_the_last_borrower_stops_what_nobody_keeps(settings: Settings) -> None:
     assert not lifecycle.runs(record_of(settings))
 
 
+def test_a_service_ends_when_its_borrowers_were_killed(settings: Settings) -> None:
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from videogen.config.settings import Settings\n"
+        "from videogen.stack import embedded\n"
+        "settings = Settings(Path(sys.argv[1]), Path(sys.argv[1]), None, None, None)\n"
+        "with embedded.borrow_s3(settings):\n"
+        "    print('borrowed', flush=True); time.sleep(600)\n"
+    )
+    borrower = subprocess.Popen(
+        [sys.executable, "-c", program, str(settings.state_dir)], stdout=subprocess.PIPE
+    )
+    assert borrower.stdout is not None
+    assert borrower.stdout.readline() == b"borrowed\n"
+    family = psutil.Process(borrower.pid).children(recursive=True)
+    assert len(family) >= 2
+
+    borrower.kill()
+    borrower.communicate()
+
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+    assert record_of(settings).process is None
+
+
 def test_an_earlier_borrower_leaves_it_to_the_later_one(settings: Settings) -> None:
     first, second = embedded.borrow_s3(settings), embedded.borrow_s3(settings)
     first.__enter__()

@@ -18,6 +18,9 @@ from videogen.stack import lifecycle, state
 from videogen.stack.service import Service
 from videogen.stack.state import ServiceRecord
 
+_on_duty: list["subprocess.Popen[bytes]"] = []
+"""Caretakers of services that others still borrow, kept so that this process reaps them."""
+
 
 @contextmanager
 def borrow(
@@ -63,7 +66,9 @@ def _give_back(
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return  # the caretaker goes on for the others
+        if caretaker is not None:
+            _on_duty.append(caretaker)
+        return
     lifecycle.stop_unless_kept(service, settings)
     if caretaker is not None:
         caretaker.kill()
