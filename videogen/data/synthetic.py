@@ -7,6 +7,7 @@ small generator can learn it in minutes, and motion over 2 s is plain to see.
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,9 @@ def _write_manifest(directory: Path, stamps: dict[str, str]) -> None:
         raise VideoWriteError(
             f"cannot write {directory / MANIFEST}: {error.strerror}; check that there is room"
         ) from error
+    finally:
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str | None:

@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal, cast
@@ -243,4 +243,5 @@ def _in_place(path: Path) -> Iterator[Path]:
             "check that there is room and that the directory may be written"
         ) from error
     finally:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):  # as where the directory is none: that was said above
+            staged.unlink(missing_ok=True)

@@ -99,3 +99,10 @@ def test_nothing_is_left_where_writing_fails(tmp_path: Path) -> None:
     with pytest.raises(VideoWriteError, match=r"a\.mp4"):
         write_video(tmp_path / "a.mp4", sample_clip(1, 4), 8.0)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("directory", ["file", "file/below", "x" * 300])
+def test_a_directory_that_cannot_be_is_named(tmp_path: Path, directory: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(VideoWriteError, match=directory):
+        write_video(tmp_path / directory / "a.mp4", sample_clip(1, 4), 8.0)
