@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,19 @@ with Cluster(ClusterSpec(num_cpus=1)) as cluster:
     print(cluster._directory, flush=True)
     time.sleep(60)
 """
+
+
+def _temporary_file(_: int) -> str:
+    return tempfile.mkstemp()[1]
+
+
+def test_what_workers_leave_goes_with_an_own_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    environment = {"PYTHONPATH": str(Path(__file__).parent)}
+    with Cluster(ClusterSpec(environment=environment, num_cpus=1)) as cluster:
+        [(_, left)] = cluster.map(_temporary_file, [0])
+        assert Path(left).exists()
+    assert not Path(left).exists()
 
 
 def test_ctrl_c_leaves_no_process_and_no_file_of_an_own_ray():

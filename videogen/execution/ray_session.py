@@ -209,6 +209,8 @@ class Cluster:
         Config.initialize("")  # Ray read the environment when it was imported, maybe before us
         AuthenticationTokenLoader.instance().reset_cache()
         environment = dict(self.spec.environment)
+        if self._directory is not None and environment_value("TMPDIR") is None:
+            environment["TMPDIR"] = str(self._directory)  # what killed workers leave goes with it
         try:
             with _signal_handlers_kept():
                 ray.init(
