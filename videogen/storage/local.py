@@ -29,8 +29,8 @@ _MENDS = {
     errno.EPERM: "give this user the right to write there, or choose another storage.root",
     errno.EROFS: "choose a storage.root on a writable disk",
     errno.ENAMETOOLONG: "shorten the key",
-    errno.EEXIST: "a part of the key is an object already; choose another key",
-    errno.ENOTDIR: "a part of the key is an object already; choose another key",
+    errno.EEXIST: "a part of that path is a file; choose another key or storage.root",
+    errno.ENOTDIR: "a part of that path is a file; choose another key or storage.root",
     errno.EISDIR: "other objects lie below that key; choose another key",
     errno.ENOTEMPTY: "other objects lie below that key; choose another key",
 }
