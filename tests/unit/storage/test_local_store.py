@@ -115,7 +115,7 @@ def test_a_write_that_the_disk_refuses_leaves_what_was_there(tmp_path: Path) -> 
 def test_a_root_below_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(StorageError, match="file/store/key.*is a file; .*storage.root"):
+    with pytest.raises(StorageError, match=r"file/store/key.*is a file; .*storage.root"):
         LocalStore(tmp_path / "file" / "store").put("key", b"x")
 
 
