@@ -15,6 +15,7 @@ from videogen.stack.uninterrupted import uninterrupted
 
 _PORT_ATTEMPTS = 5
 _POLL_S = 0.1
+_IN_USE = "already in use"
 _RECOVERY_S = 5.0
 
 
@@ -107,8 +108,10 @@ class _Start:
 
     def run(self, remembered: Mapping[str, int]) -> ServiceRecord:
         """Start on free ports; on others again where a program took one in between."""
+        avoided: set[int] = set()
         for _ in range(_PORT_ATTEMPTS):
-            chosen = ports.choose(self.service.usual_ports, remembered=remembered)
+            chosen = ports.choose(self.service.usual_ports, remembered=remembered, avoided=avoided)
+            avoided.update(chosen.values())
             record = ServiceRecord(chosen, kept=self.keep)
             answers = False
             try:
@@ -139,21 +142,28 @@ class _Start:
         """Wait for the service's own answer; False where another program took one of its ports."""
         timeout_s = self.service.start_timeout_s
         deadline = time.monotonic() + timeout_s
+        needed = {record.ports[role] for role in self.service.needed_roles}
+        others: set[int] = set()
         while runs(record):
-            needed = {record.ports[role] for role in self.service.needed_roles}
-            foreign = needed - self._own_ports(record)
-            if not foreign and self.service.answers(record.ports):
+            if needed <= self._own_ports(record) and self.service.answers(record.ports):
                 self.service.settle(self.settings, record.ports)
                 return True
-            if any(not ports.is_free(port) for port in foreign - self._own_ports(record)):
+            before, others = others, self._held_by_others(record)
+            if before & others:  # seen twice: one of ours may be bound and not yet listen
                 return False
             if time.monotonic() > deadline:
                 raise self._failure(f"did not answer within {timeout_s:.0f} s")
             if self.given_up.wait(_POLL_S):
                 raise ServiceError(f"{self.service.name} was stopped before it answered")
-        if not all(ports.is_free(port) for port in record.ports.values()):
+        log = log_of(self.settings, self.service.name)
+        if self._held_by_others(record) or _IN_USE in processes.tail(log).lower():
             return False
         raise self._failure("ended before it answered")
+
+    def _held_by_others(self, record: ServiceRecord) -> set[int]:
+        """Ports of the record that are held, and not by what there is of the service."""
+        held = {one for port in record.ports.values() for one in ports.taken(port)}
+        return held - self._own_ports(record)  # asked last: the service binds meanwhile
 
     def _own_ports(self, record: ServiceRecord) -> set[int]:
         marker = marker_of(self.settings, self.service.name)

@@ -6,7 +6,7 @@ counterparts (plus 10000) stay below the ephemeral range too.
 
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from videogen.errors import ServiceError
 
@@ -17,16 +17,26 @@ _LOOPBACK = "127.0.0.1"
 
 def is_free(port: int) -> bool:
     """Whether both `port` and its gRPC counterpart can be bound on loopback now."""
-    return _can_bind(port) and _can_bind(port + GRPC_OFFSET)
+    return not taken(port)
 
 
-def choose(wanted: Mapping[str, int], *, remembered: Mapping[str, int]) -> dict[str, int]:
-    """A free port for each role: the one remembered, else the usual one, else any of the range."""
+def taken(port: int) -> tuple[int, ...]:
+    """Of `port` and its gRPC counterpart, those that cannot be bound now."""
+    return tuple(one for one in (port, port + GRPC_OFFSET) if not _can_bind(one))
+
+
+def choose(
+    wanted: Mapping[str, int], *, remembered: Mapping[str, int], avoided: Collection[int] = ()
+) -> dict[str, int]:
+    """A free port for each role: the one remembered, else the usual one, else any of the range.
+
+    None of `avoided`: two stacks that start at once would meet at the same free ports for ever.
+    """
     chosen: dict[str, int] = {}
     candidates = random.sample(range(FIRST, LAST + 1), LAST + 1 - FIRST)
     for role, usual in wanted.items():
         for port in (remembered.get(role, usual), usual, *candidates):
-            if port not in chosen.values() and is_free(port):
+            if port not in avoided and port not in chosen.values() and is_free(port):
                 chosen[role] = port
                 break
         else:

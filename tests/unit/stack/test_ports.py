@@ -61,3 +61,12 @@ def test_a_port_whose_grpc_counterpart_is_taken_is_not_free() -> None:
     with socket.create_server(("127.0.0.1", usual + ports.GRPC_OFFSET)):
         assert not ports.is_free(usual)
     assert ports.is_free(usual)
+
+
+def test_a_port_to_be_avoided_is_not_chosen_again() -> None:
+    usual = free_port()
+
+    chosen = ports.choose({"http": usual}, remembered={"http": usual}, avoided={usual})
+
+    assert chosen["http"] != usual
+    assert ports.taken(chosen["http"]) == ()
