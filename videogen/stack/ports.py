@@ -1,4 +1,4 @@
-"""Free ports on loopback, from a range that nothing else here uses.
+"""Free ports of this machine, from a range that nothing else here uses.
 
 20000 to 22767 is below the ephemeral range, above Ray's workers (10002 to 19999), and its gRPC
 counterparts (plus 10000) stay below the ephemeral range too.
@@ -12,11 +12,10 @@ from videogen.errors import ServiceError
 
 FIRST, LAST = 20000, 22767
 GRPC_OFFSET = 10000
-_LOOPBACK = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
-    """Whether both `port` and its gRPC counterpart can be bound on loopback now."""
+    """Whether both `port` and its gRPC counterpart can be bound now, at every address."""
     return not taken(port)
 
 
@@ -41,7 +40,7 @@ def choose(
                 break
         else:
             raise ServiceError(
-                f"no port from {FIRST} to {LAST} is free on {_LOOPBACK} for {role}: "
+                f"no port from {FIRST} to {LAST} is free for {role}: "
                 "end some of the programs that listen there"
             )
     return chosen
@@ -51,7 +50,8 @@ def _can_bind(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_LOOPBACK, port))
+            # At every address: Ray's agents listen at the machine's own, not on loopback.
+            probe.bind(("", port))
         except OSError:
             return False
     return True

@@ -70,3 +70,10 @@ def test_a_port_to_be_avoided_is_not_chosen_again() -> None:
 
     assert chosen["http"] != usual
     assert ports.taken(chosen["http"]) == ()
+
+
+def test_a_port_that_is_taken_at_another_address_is_not_free() -> None:
+    usual = free_port()
+    with socket.create_server(("127.0.0.2", usual)):
+        assert not ports.is_free(usual)
+    assert ports.is_free(usual)
