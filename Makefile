@@ -27,8 +27,8 @@ demo: install
 	@$(BIN)/videogen stack up
 	@$(BIN)/videogen samples .videogen/samples --num-videos 256 --seed 0
 	@$(BIN)/videogen run demo
-	@$(BIN)/videogen generate --model models:/demo@champion -n 16 --seed 0 --out .videogen/generated --format mp4
-	@$(BIN)/videogen generate --model models:/demo@champion -n 16 --seed 0 --out .videogen/generated --format sheet
+	@$(BIN)/videogen generate --model models:/demo@challenger -n 16 --seed 0 --out .videogen/generated --format mp4
+	@$(BIN)/videogen generate --model models:/demo@challenger -n 16 --seed 0 --out .videogen/generated --format sheet
 	@$(BIN)/videogen stack status
 
 check: install

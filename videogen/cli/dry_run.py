@@ -125,7 +125,7 @@ def _to_run(config: RunConfig, stage: Stage, action: str, detail: str) -> Planne
 
 
 def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - a minute and a half
 
 
 def _size(size_bytes: int) -> str:

@@ -1,6 +1,5 @@
 """Arguments and options that several commands share."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,4 +25,3 @@ DryRunOption = Annotated[
 ProgressOption = Annotated[
     str, typer.Option("--progress", help="auto, bar, plain, or jsonl (for programs)")
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="directory for the files")]

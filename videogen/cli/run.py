@@ -29,11 +29,12 @@ from videogen.cli.summary import run_summary
 from videogen.config.loading import to_yaml
 from videogen.config.run import STAGES, RunConfig
 from videogen.config.settings import Settings, child_environment
-from videogen.errors import StageFailedError
+from videogen.errors import ConfigError, StageFailedError
 from videogen.execution.lifeline import lifeline_environment
 from videogen.presets import load_config
 from videogen.progress import Progress, ProgressEvent
 from videogen.runs.handle import RunHandle, checked_run_id, new_run_id
+from videogen.stack.state import write_privately
 
 commands = typer.Typer()
 
@@ -103,8 +104,7 @@ def _orchestration(
 
 def _config_file(config: RunConfig, settings: Settings, run_id: str) -> Path:
     path = settings.state_dir / "runs" / run_id / "config.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_yaml(config), encoding="utf-8")
+    write_privately(path, to_yaml(config))
     return path
 
 
@@ -116,8 +116,10 @@ def _run_flow(
 ) -> dict[str, Any]:
     """Run `pipelines.video_gan` to its end; what it prints as JSON.
 
-    Raises `StageFailedError` with its last error line.
+    What else it says goes to `flow.log` beside the config. Raises `StageFailedError`, or
+    `ConfigError`, with its last error line.
     """
+    log = config.with_name("flow.log")
     command = [sys.executable, "-m", "pipelines.video_gan", "--config", str(config), *arguments]
     flow = subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
         [*command, "--progress", "jsonl"],
@@ -129,7 +131,7 @@ def _run_flow(
         start_new_session=True,
     )
     try:
-        last_error = _follow(flow, progress)
+        last_error = _follow(flow, progress, log)
         output = flow.stdout.read() if flow.stdout else ""
         code = flow.wait()
     except BaseException:
@@ -138,19 +140,22 @@ def _run_flow(
     if code == 0:
         document: dict[str, Any] = json.loads(output)
         return document
-    raise StageFailedError(last_error or f"the flow ended with exit code {code}")
+    message = last_error or f"the flow ended with exit code {code}; its log is {log}"
+    raise ConfigError(message) if code == ConfigError.exit_code else StageFailedError(message)
 
 
-def _follow(flow: "subprocess.Popen[str]", progress: Progress) -> str:
+def _follow(flow: "subprocess.Popen[str]", progress: Progress, log: Path) -> str:
     """Hand on progress events until the flow closes its standard error; its last error line."""
     last_error = ""
-    for raw in flow.stderr or ():
-        line = raw.rstrip()
-        event = ProgressEvent.from_line(line)
-        if event is not None:
-            progress(event)
-        elif line.startswith("error: "):
-            last_error = line.removeprefix("error: ")
+    with log.open("a", encoding="utf-8") as kept:
+        for line in flow.stderr or ():
+            event = ProgressEvent.from_line(line.rstrip())
+            if event is not None:
+                progress(event)
+                continue
+            kept.write(line)
+            if line.startswith("error: "):
+                last_error = line.removeprefix("error: ").rstrip()
     return last_error
 
 

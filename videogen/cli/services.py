@@ -78,13 +78,14 @@ def connect(config: RunConfig, settings: Settings, progress: Progress) -> Iterat
         address = config.execution.ray_address or settings.ray_address
         cluster = borrowed.enter_context(Cluster(ClusterSpec(address, handed_on)))
         execution = config.execution.model_copy(update={"tracking_uri": tracking_uri})
+        store = open_store(storage)
         is_embedded = tracking_uri == embedded_uri
         yield Services(
             config=config.model_copy(update={"storage": storage, "execution": execution}),
             settings=settings,
-            store=open_store(storage),
+            store=store,
             tracking_uri=tracking_uri,
-            artifact_location=f"{storage.root}/mlflow" if is_embedded else None,
+            artifact_location=f"{store.root}/mlflow" if is_embedded else None,
             cluster=cluster,
         )
 

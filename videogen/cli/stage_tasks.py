@@ -75,7 +75,7 @@ class Stages:
         def work(run: StageRun) -> CheckpointRef:
             from videogen.training.stage import train
 
-            with self._tracked(run, dataset) as tracker:
+            with self._tracked("train", run, dataset) as tracker:
                 return train(
                     self.config,
                     dataset,
@@ -98,7 +98,7 @@ class Stages:
         def work(run: StageRun) -> EvaluationReport:
             from videogen.evaluation.stage import evaluate
 
-            with self._tracked(run, dataset) as tracker:
+            with self._tracked("evaluate", run, dataset) as tracker:
                 return evaluate(
                     self.config,
                     dataset,
@@ -120,7 +120,7 @@ class Stages:
         def work(run: StageRun) -> ModelRef:
             from videogen.registry.stage import register
 
-            with self._tracked(run, dataset) as tracker:
+            with self._tracked("register", run, dataset) as tracker:
                 return register(
                     self.config,
                     dataset,
@@ -143,10 +143,14 @@ class Stages:
         }
         return StageTask("register", inputs, ModelRef, work, is_present)
 
-    def _tracked(self, run: StageRun, dataset: DatasetRef) -> "AbstractContextManager[Tracker]":
+    def _tracked(
+        self, stage: Stage, run: StageRun, dataset: DatasetRef
+    ) -> "AbstractContextManager[Tracker]":
         tags = {
             "videogen.dataset": dataset.dataset,
             "videogen.snapshot": dataset.snapshot,
+            f"videogen.stage_key.{stage}": run.key,
+            "videogen.config_digest": self.config.digest,
             "videogen.root": self.services.store.root,
         }
         return self.services.tracked(run.handle.run_id, tags)

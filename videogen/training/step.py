@@ -74,10 +74,8 @@ class TrainStep:
     ) -> None:
         """Takes the networks over: moves them to the worker's device and wraps them."""
         self.config, self.share, self.precision = config, share, precision
-        self._parallel, self._weight = (
-            parallel,
-            parallel.weight(share.end - share.start, share.global_batch),
-        )
+        self._parallel = parallel
+        self._weight = parallel.weight(share.end - share.start, share.global_batch)
         self._device = parallel.device
         self._sample_frames = networks.sample_frames
         self.generator: VideoGenerator = networks.generator
@@ -212,7 +210,8 @@ class TrainStep:
         per_clip = times.shape[1] // frames
         rng = self._rng(f"{purpose} latents")
         # Clips start anywhere in the first `frames` frames, so that later times are learned too.
-        shapes = self.generator.latent_shapes(2 * frames if frames > 1 else 1)
+        span = (frames - 1) * self.config.frame_stride + 1
+        shapes = self.generator.latent_shapes(frames + span if frames > 1 else 1)
         latents = draw(shapes, self.share.global_batch * per_clip, rng)
         starts = torch.rand(self.share.global_batch * per_clip, 1, generator=rng) * frames
         mine = slice(self.share.start * per_clip, self.share.end * per_clip)
@@ -245,7 +244,8 @@ class TrainStep:
         turn = self._penalty_turn(len(real))
         parts = [part[index] for index in (turn, ~turn) for part in (real, fake)]
         exact, rest = torch.cat(parts[:2]), torch.cat(parts[2:])
-        penalties, logits = None, []
+        none = real.new_zeros(())  # every worker has the same figures, whoever's turn it is
+        penalties, logits = (none, none) if self._gamma > 0 else None, []
         if len(exact):
             logits.append(self._discriminator_ddp(exact.requires_grad_(), rng=rng))
             both = gradient_penalty(exact, logits[0]).chunk(2)

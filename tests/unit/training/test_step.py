@@ -364,3 +364,23 @@ def test_dcgan_learns_the_colour_of_its_frames():
         step.update_ema(clips_seen)
     assert untrained > 0.5
     assert distance() < 0.2
+
+
+def test_every_worker_names_the_same_figures_whoever_s_turn_to_be_penalised_it_is():
+    named = set()
+    for share in (Share(0, 2, 4), Share(2, 4, 4)):
+        networks = Networks(Painting(), LinearCritic(), FRAMES)
+        step = TrainStep(config_of(penalty_interval=4), networks, Apart(), share)
+        named.add(tuple(sorted(step.update_discriminator(reals(2), times(2)))))
+    assert len(named) == 1
+    assert {"r1", "r2"} <= set(named.pop())
+
+
+@pytest.mark.parametrize("stride", [2, 4])
+def test_windows_with_gaps_between_frames_find_motion_codes_for_all_their_times(stride):
+    config = config_of(model=R3ganVConfig(), frame_stride=stride, num_frames=16)
+    networks = build_networks(config.model, (32, 32), 16, seed=0)
+    step = TrainStep(config, networks, Parallel(), Share(0, 2, 2))
+    at = torch.arange(16).float().expand(2, -1) * stride
+    figures = step.update_generator(torch.zeros(2, 16, 3, 32, 32), at)
+    assert math.isfinite(figures["generator_loss"])
