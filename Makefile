@@ -19,8 +19,8 @@ $(INSTALLED): pyproject.toml infra/constraints.txt
 		|| { echo "error: $(PYTHON) is older than 3.11; set PYTHON=python3.11 or newer"; exit 1; }
 	@echo "Installing into .venv (a few minutes, 2.5 GB with the CPU build of torch) ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet --constraint infra/constraints.txt --editable ".[all]" --group dev
+	@$(BIN)/python -m pip install -qq --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install -qq --constraint infra/constraints.txt --editable ".[all]" --group dev
 	@touch $@
 
 demo: install
