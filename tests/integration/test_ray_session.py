@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from videogen.config.settings import environment_value
+from videogen.config.settings import child_environment, environment_value
 from videogen.errors import DatasetError, ServiceError, StageFailedError
 from videogen.execution.mailbox import Mailbox
 from videogen.execution.ray_session import Cluster, ClusterSpec
@@ -119,13 +119,23 @@ def _temporary_file(_: int) -> str:
     return tempfile.mkstemp()[1]
 
 
-def test_what_workers_leave_goes_with_an_own_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TMPDIR", raising=False)
-    environment = {"PYTHONPATH": str(Path(__file__).parent)}
-    with Cluster(ClusterSpec(environment=environment, num_cpus=1)) as cluster:
-        [(_, left)] = cluster.map(_temporary_file, [0])
-        assert Path(left).exists()
-    assert not Path(left).exists()
+def test_what_workers_leave_goes_with_an_own_ray() -> None:
+    # In a process of its own: this one is in the Ray of the fixture.
+    here = str(Path(__file__).parent)
+    program = (
+        f"import sys; sys.path.insert(0, {here!r})\n"
+        "from pathlib import Path\n"
+        "from test_ray_session import _temporary_file\n"
+        "from videogen.execution.ray_session import Cluster, ClusterSpec\n"
+        f"spec = ClusterSpec(environment={{'PYTHONPATH': {here!r}}}, num_cpus=1)\n"
+        "with Cluster(spec) as cluster:\n"
+        "    [(_, left)] = cluster.map(_temporary_file, [0])\n"
+        "    assert Path(left).exists()\n"
+        "assert not Path(left).exists()\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, env=child_environment({"TMPDIR": None})
+    )
 
 
 def test_ctrl_c_leaves_no_process_and_no_file_of_an_own_ray():

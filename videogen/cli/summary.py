@@ -45,7 +45,13 @@ def _outcome(result: StageResult) -> str:
 
 
 def _ingested(dataset: DatasetRef, seconds: float) -> str:
-    quarantined = f", {len(dataset.quarantined)} sources quarantined" if dataset.quarantined else ""
+    quarantined = ""
+    if dataset.quarantined:
+        first = dataset.quarantined[0]
+        quarantined = (
+            f", {len(dataset.quarantined)} sources quarantined, for instance "
+            f"{first['source']!r}: {first['reason']} (`videogen ingest CONFIG --json` lists them)"
+        )
     new = (
         f"{dataset.new_sources} new videos in {_duration(seconds)}"
         if dataset.new_sources
