@@ -41,7 +41,7 @@ def demo() -> RunConfig:
         ),
         train=TrainConfig(
             gamma=Cosine(start=60.0, end=40.0),
-            total_clips=24_000,
+            total_clips=20_000,
             log_interval_clips=400,
             sample_interval_clips=4_000,
             checkpoint_interval_clips=4_000,
