@@ -97,8 +97,9 @@ def _storage(
         s3 = borrowed.enter_context(embedded.borrow_s3(settings, progress))
         if s3.started:
             say(
-                f"storage.root is not set: the embedded S3 at {s3.endpoint_url} serves this "
-                f"command, its data in {settings.state_dir / 's3'} (`videogen stack up` keeps it)"
+                f"no stack is up: the embedded S3 at {s3.endpoint_url} serves this command, and "
+                f"MLflow is a SQLite file unless configured; both keep their data in "
+                f"{settings.state_dir} (`videogen stack up` keeps the services)"
             )
         filled = StorageConfig(root=s3.root, endpoint_url=s3.endpoint_url)
         return filled, embedded.s3_environment(settings)

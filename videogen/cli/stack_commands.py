@@ -76,3 +76,4 @@ def _print_status(settings: Settings) -> None:
         print(f"{one.name:<8} {one.health:<10} {one.page or one.address or '-'}")
         for note in one.notes:
             print(f"         {note}")
+    print("look: the pages above   use: `videogen stack env`   stop: `videogen stack down`")
