@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.progress import (
     Progress as RichProgress,
 )
+from rich.table import Column
 
 from videogen.errors import ConfigError
 from videogen.progress import Progress, ProgressEvent
@@ -99,7 +100,11 @@ class _Bars:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
+            TextColumn(
+                "{task.fields[figures]}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis"),
+            ),
             console=Console(stderr=True),
         )
         self._tasks: dict[str, TaskID] = {}
@@ -113,6 +118,8 @@ class _Bars:
 
     def __call__(self, event: ProgressEvent) -> None:
         if event.stage not in self._tasks:
+            if event.message:  # what a stage decided at its start stays readable
+                self._bars.console.print(f"{event.stage}: {event.message}", markup=False)
             self._tasks[event.stage] = self._bars.add_task(
                 event.stage, total=event.total, unit=event.unit, figures=""
             )
