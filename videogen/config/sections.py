@@ -74,7 +74,7 @@ class EvaluateConfig(Section):
     num_frames: Annotated[int, Field(ge=MIN_I3D_FRAMES)] = 16
     frame_stride: Annotated[int, Field(ge=1)] = 1
     split: Literal["train", "holdout", "all"] = "train"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 8
 
 

@@ -88,7 +88,7 @@ class TrainConfig(Section):
     total_clips: Annotated[int, Field(ge=1)] = 100_000
     num_frames: Annotated[int, Field(ge=1)] = 16
     frame_stride: Annotated[int, Field(ge=1)] = 1
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     learning_rate: Schedule = Cosine(start=1e-3, end=2e-4)
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta2: Schedule = Cosine(start=0.9, end=0.99)
