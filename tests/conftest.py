@@ -4,5 +4,5 @@ import signal
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C back: what a shell starts in the background ignores it, and so do its children."""
+    """Take Ctrl-C back: what a shell starts in the background ignores it, and its children too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
