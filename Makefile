@@ -39,9 +39,8 @@ check: install
 	@$(BIN)/deptry . --no-ansi
 	@$(BIN)/pytest -q tests/test_architecture.py
 
-# What failed is tried once more: tests of signals and services can lose a race on a busy machine.
 test: check
-	$(BIN)/pytest --durations=10 || $(BIN)/pytest --last-failed --last-failed-no-failures none
+	$(BIN)/pytest --durations=10
 
 clean:
 	@[ ! -x $(BIN)/videogen ] || $(BIN)/videogen stack down
