@@ -11,7 +11,8 @@ from videogen.errors import ConfigError, DatasetError
 from videogen.runs.stage_key import read_record
 from videogen.runs.stages import StageTask, find_result
 
-# Measured by `make demo` on two cores with AVX-512 BF16 (README); fp32 trains 1.4 to 1.8 times as long.
+# Measured by `make demo` on two cores with AVX-512 BF16 (README); training in fp32 takes 1.4 to 1.8
+# times as long.
 _INGEST_VIDEOS_PER_S = 100.0
 _TRAIN_PIXELS_PER_S = 1.3e6
 _EVALUATE_CLIP_FRAMES_PER_S = 90.0
