@@ -30,6 +30,14 @@ class DatasetRef(Artifact):
     """`{source, reason, detail}` of each source that could not be used."""
     new_sources: int = 0
     """Sources decoded by this ingest; 0 where there was nothing to do."""
+    skipped: int = 0
+    """Sources of the config that were known already, and not read again."""
+    filtered: dict[str, int] = {}
+    """By reason: clips left out by filters, and sources left out by metadata or as duplicates."""
+    frames_per_s: float = 0.0
+    """Frames decoded by this ingest a second."""
+    peak_rss_bytes: int = 0
+    """Of the largest process that decoded."""
     height: int
     width: int
     fps: float

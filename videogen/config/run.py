@@ -16,7 +16,7 @@ from videogen.config.train import TrainConfig
 
 Stage = Literal["ingest", "train", "evaluate", "register"]
 STAGES: tuple[Stage, ...] = ("ingest", "train", "evaluate", "register")
-STAGE_FORMATS: dict[Stage, int] = {"ingest": 1, "train": 1, "evaluate": 1, "register": 1}
+STAGE_FORMATS: dict[Stage, int] = {"ingest": 2, "train": 1, "evaluate": 1, "register": 1}
 """Raised when a stage makes something else from the same config and inputs: for `ingest` when
 decoding, resizing, cutting or splitting change."""
 

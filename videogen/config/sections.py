@@ -38,6 +38,38 @@ class ExecutionConfig(Section):
     )
 
 
+class ShotConfig(Section):
+    """Where a source is cut into shots, so that no clip spans a cut."""
+
+    threshold: Annotated[
+        float, Field(gt=0, le=100, description="scene change score of FFmpeg's scdet, in percent")
+    ] = 10.0
+    gradual: bool = Field(default=True, description="find fades and dissolves too")
+
+
+class FilterConfig(Section):
+    """Which clips are left out, and counted; an unset threshold turns its filter off."""
+
+    max_blank_contrast: Annotated[float, Field(ge=0, le=128)] | None = Field(
+        default=2.0, description="blank: no frame's luma deviates more than this many levels"
+    )
+    min_brightness: Annotated[float, Field(ge=0, le=255)] | None = Field(
+        default=None, description="too dark: mean luma below this"
+    )
+    max_frozen_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=0.95, description="frozen: a greater share of frames repeats the one before"
+    )
+    min_motion: Annotated[float, Field(ge=0, le=255)] | None = Field(
+        default=None, description="low motion: mean change between frames, in levels, below this"
+    )
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)] | None = Field(
+        default=2, description="near duplicate: perceptual hashes differ in at most these bits"
+    )
+    max_overlay_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="static overlay: a greater share of a moving picture stands still"
+    )
+
+
 class IngestConfig(Section):
     """How raw video becomes clips of frames."""
 
@@ -45,13 +77,47 @@ class IngestConfig(Section):
         tuple[str, ...],
         Field(json_schema_extra=UNHASHED, description="files, directories, globs, s3:// prefixes"),
     ] = ()
+    metadata: Annotated[
+        str | None,
+        Field(
+            json_schema_extra=UNHASHED,
+            description="CSV or Parquet: source, label, licence, consent, owner, expires",
+        ),
+    ] = None
     resolution: Resolution = (64, 64)
     fps: Annotated[float, Field(gt=0, le=240)] = 8.0
+    sequence_fps: Annotated[
+        float, Field(gt=0, le=240, description="rate of directories of numbered frames")
+    ] = 24.0
+    crop: Literal["centre", "smart", "letterbox", "none"] = Field(
+        default="centre",
+        description="to the aspect ratio of resolution: cut the centre, cut where the motion is, "
+        "pad with black, or stretch",
+    )
+    crop_bars: bool = Field(default=True, description="cut off black bars first")
+    hdr: Literal["tone-map", "quarantine"] = "tone-map"
+    max_corrupt_fraction: Annotated[
+        float, Field(ge=0, le=1, description="of a source's frames; above it, it is quarantined")
+    ] = 0.01
+    shots: ShotConfig | None = ShotConfig()
     min_clip_frames: Annotated[int, Field(ge=1)] = 16
     max_clip_frames: Annotated[int, Field(ge=1, le=128)] = 64
+    clip_stride: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="frames from the start of a clip to that of the next; unset: end to end",
+    )
+    filters: FilterConfig = FilterConfig()
     codec: Literal["auto", "raw", "jpeg"] = "auto"
     holdout_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     shard_size_bytes: Annotated[int, Field(ge=1 << 16, json_schema_extra=UNHASHED)] = 64 << 20
+    stall_timeout_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            json_schema_extra=UNHASHED,
+            description="a source whose decoder gives no frame for so long is quarantined",
+        ),
+    ] = 120.0
     max_quarantined_fraction: Annotated[
         float,
         Field(ge=0, le=1, json_schema_extra=UNHASHED, description="above it the stage fails"),

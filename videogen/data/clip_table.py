@@ -14,12 +14,18 @@ import pyarrow.parquet as pq
 
 from videogen.errors import CorruptObjectError, DatasetError
 
-ROWS_VERSION = 1
+ROWS_VERSION = 2
 _SHA256 = pa.binary(32)
 _NAME = pa.dictionary(pa.int32(), pa.string())
 _VERSION_KEY = b"videogen.rows"
 _HEX = ("clip_id", "source_sha256", "shard", "sha256")
 _NOT_HASHED = ("source",)
+_SINCE_2 = frozenset(
+    (
+        *("owner", "expires", "source_bytes", "decisions"),
+        *("brightness", "contrast", "motion", "perceptual_hash"),
+    )
+)
 
 SCHEMA = pa.schema(
     [
@@ -42,6 +48,14 @@ SCHEMA = pa.schema(
         ("label", _NAME),
         ("licence", _NAME),
         ("consent", _NAME),
+        ("owner", _NAME),
+        ("expires", _NAME),
+        ("source_bytes", pa.int64()),
+        ("decisions", _NAME),
+        ("brightness", pa.float64()),
+        ("contrast", pa.float64()),
+        ("motion", pa.float64()),
+        ("perceptual_hash", pa.uint64()),
     ],
     metadata={_VERSION_KEY: str(ROWS_VERSION).encode()},
 )
@@ -71,6 +85,20 @@ class ClipRow:
     label: str | None = None
     licence: str | None = None
     consent: str | None = None
+    owner: str | None = None
+    expires: str | None = None
+    """Date, as YYYY-MM-DD, from which the source is no longer used."""
+    source_bytes: int = 0
+    decisions: str = ""
+    """How the source was read, as JSON (`picture.Decisions`)."""
+    brightness: float = 0.0
+    """Mean luma, 0 to 255."""
+    contrast: float = 0.0
+    """Standard deviation of luma within a frame, averaged over the clip."""
+    motion: float = 0.0
+    """Mean absolute change of luma from frame to frame, in levels."""
+    perceptual_hash: int = 0
+    """Of how the clip looks, 64 bits; see `perceptual_hash`."""
 
 
 def table_of(rows: Iterable[ClipRow]) -> pa.Table:
@@ -163,9 +191,18 @@ def from_parquet(data: bytes, name: str) -> pa.Table:
     metadata = cast("dict[bytes, bytes]", table.schema.metadata or {})
     check_version(int(metadata.get(_VERSION_KEY, b"0")), ROWS_VERSION, name)
     try:
-        return table.select(SCHEMA.names).cast(SCHEMA)
+        return _with_later_columns(table).select(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, KeyError) as error:
         raise CorruptObjectError(f"{name} does not hold rows of clips: {error}") from error
+
+
+def _with_later_columns(table: pa.Table) -> pa.Table:
+    """Rows of format 1 with the columns that format 2 added: names unknown, numbers 0."""
+    for field in SCHEMA:
+        if field.name not in table.column_names and field.name in _SINCE_2:
+            empty = None if field.type == _NAME else 0
+            table = table.append_column(field, pa.array([empty] * len(table), type=field.type))
+    return table
 
 
 def check_version(found: int, known: int, name: str) -> None:

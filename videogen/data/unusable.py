@@ -16,6 +16,10 @@ Reason = Literal[
     "too large",
     "unreadable",
     "vanished",
+    "missing frames",
+    "hdr",
+    "crashes the decoder",
+    "stalls the decoder",
 ]
 
 
