@@ -13,6 +13,8 @@ class ObjectInfo:
     key: str
     size_bytes: int
     etag: str
+    modified_at: float
+    """Seconds since the epoch by the store's clock; S3 tells whole seconds."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,19 @@ class ObjectStore(Protocol):
         """Write the object to a local path, whole or not at all. Raises `ObjectMissingError`."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Objects whose key starts with `prefix`, in the order of their keys' UTF-8 bytes."""
+        """Objects whose key starts with `prefix`, in no order, a page of the store at a time.
+
+        A million keys are never held at once. What changes meanwhile may be told or not.
+        """
 
     def delete(self, key: str) -> None:
-        """Remove; no error where nothing is."""
+        """Remove; no error where nothing is. A versioned bucket keeps the bytes: see `purge`."""
+
+    def purge(self, key: str) -> None:
+        """Remove with every version that the store keeps; no error where nothing is."""
+
+    def abort_uploads(self, prefix: str, older_than_s: float) -> int:
+        """Drop what unfinished uploads below `prefix` left; how many there were.
+
+        Those that began, or last grew, less than `older_than_s` ago may be going on and stay.
+        """

@@ -9,9 +9,10 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from videogen.storage.base import ObjectInfo, Stored
 from videogen.storage.keys import check_key, check_prefix
 
 _RESERVED = ".store"
+_STAGED = ".staged-"
 _HASHED_UP_TO_BYTES = 1 << 20
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 _MENDS = {
@@ -126,6 +128,21 @@ class LocalStore:
                 if info is not None:
                     yield info
 
+    def purge(self, key: str) -> None:
+        """See `ObjectStore.purge`. A directory keeps no versions."""
+        self.delete(key)
+
+    def abort_uploads(self, prefix: str, older_than_s: float) -> int:
+        """See `ObjectStore.abort_uploads`. A staged file tells no key: all old ones go."""
+        check_prefix(self.root, prefix)
+        left = 0
+        for staged in (self._directory / _RESERVED).glob(f"{_STAGED}*"):
+            with _naming(staged), suppress(FileNotFoundError):
+                if time.time() - staged.stat().st_mtime >= older_than_s:
+                    staged.unlink()
+                    left += 1
+        return left
+
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`. Directories that become empty go too."""
         path = self._path(key)
@@ -153,22 +170,20 @@ class LocalStore:
 
     def _walk(self, start: str) -> Iterator[str]:
         directory = self._directory / start
+        below = []
         try:
             with os.scandir(directory) as found:
-                entries = sorted(
-                    f"{entry.name}/" if entry.is_dir() else entry.name for entry in found
-                )
+                for entry in found:
+                    if not entry.is_dir():
+                        yield start + entry.name
+                    elif start or entry.name != _RESERVED:
+                        below.append(f"{start}{entry.name}/")
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
             raise StorageError(_message(directory, error)) from error
-        for entry in entries:
-            if not start and entry == f"{_RESERVED}/":
-                continue
-            if entry.endswith("/"):
-                yield from self._walk(start + entry)
-            else:
-                yield start + entry
+        for inner in below:
+            yield from self._walk(inner)
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
@@ -234,7 +249,7 @@ def _message(path: Path, error: OSError) -> str:
 @contextmanager
 def _staged_beside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".staged-{uuid.uuid4().hex}")
+    staged = path.with_name(f"{_STAGED}{uuid.uuid4().hex}")
     try:
         yield staged
     finally:
@@ -263,7 +278,7 @@ def _sync_directory(directory: Path) -> None:
 def _info(key: str, path: Path) -> ObjectInfo:
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        return ObjectInfo(key, status.st_size, _etag(status, file.read))
+        return ObjectInfo(key, status.st_size, _etag(status, file.read), status.st_mtime)
 
 
 def _etag(status: os.stat_result, read: Callable[[], bytes]) -> str:

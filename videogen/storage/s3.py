@@ -29,15 +29,16 @@ from videogen.storage.s3_errors import (
     translated,
     was_retried,
 )
+from videogen.storage.s3_pages import PAGE_SIZE, Pages
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_TIMEOUT_S = 60.0
 _BODY_ATTEMPTS = 3
 _CONFLICT_ATTEMPTS = 5
 _CONFIG = Config(
     # 6 s on average, 13 at most, without a server: long enough for one that is restarted
     retries={"mode": "adaptive", "total_max_attempts": 9},
     connect_timeout=5,
-    read_timeout=60,
     signature_version="s3v4",
     max_pool_connections=16,
 )
@@ -66,6 +67,8 @@ class S3Store:
         *,
         endpoint_url: str | None = None,
         credentials: Credentials | None = None,
+        timeout_s: float = _TIMEOUT_S,
+        page_size: int = PAGE_SIZE,
     ) -> None:
         bucket, _, prefix = root.removeprefix("s3://").partition("/")
         prefix = prefix.rstrip("/")
@@ -80,8 +83,9 @@ class S3Store:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._place = Place(self._root, bucket, endpoint_url or "the AWS endpoint")
-        self._client = self._connect(endpoint_url, credentials)
+        self._client = self._connect(endpoint_url, credentials, timeout_s)
         self._place = Place(self._root, bucket, str(self._client.meta.endpoint_url))
+        self._pages = Pages(self._client, bucket, self._place, page_size)
         self._bucket_is_there = False
 
     @property
@@ -117,7 +121,12 @@ class S3Store:
                     raise
                 self.check_bucket()
                 return None
-        return ObjectInfo(key, int(answer["ContentLength"]), str(answer["ETag"]))
+        return ObjectInfo(
+            key,
+            int(answer["ContentLength"]),
+            str(answer["ETag"]),
+            answer["LastModified"].timestamp(),
+        )
 
     def put(self, key: str, data: bytes) -> str:
         """See `ObjectStore.put`."""
@@ -171,16 +180,24 @@ class S3Store:
             staged.unlink(missing_ok=True)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """See `ObjectStore.list`. Sorted here: SeaweedFS puts `a/b` before `a-b`."""
+        """See `ObjectStore.list`."""
         check_prefix(self.root, prefix)
-        found = [info for page in self._pages(prefix) for info in page]
-        yield from sorted(found, key=lambda info: info.key.encode())
+        yield from self._pages.objects(self._prefix + prefix, self._prefix)
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
         name = self._name(key)
         with translated(self._place, key):
             self._client.delete_object(Bucket=self._bucket, Key=name)
+
+    def purge(self, key: str) -> None:
+        """See `ObjectStore.purge`. Needs the rights ListBucketVersions and DeleteObjectVersion."""
+        self._pages.purge(self._name(key))
+
+    def abort_uploads(self, prefix: str, older_than_s: float) -> int:
+        """See `ObjectStore.abort_uploads`."""
+        check_prefix(self.root, prefix)
+        return self._pages.abort_uploads(self._prefix + prefix, older_than_s)
 
     def check_bucket(self) -> None:
         """Ask for the bucket. Raises `StorageError` where it is missing, closed or out of reach."""
@@ -204,7 +221,9 @@ class S3Store:
                 if code_of(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                     raise
 
-    def _connect(self, endpoint_url: str | None, credentials: Credentials | None) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+    def _connect(
+        self, endpoint_url: str | None, credentials: Credentials | None, timeout_s: float
+    ) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
         with translated(self._place, ""):
             try:
                 session = boto3.session.Session(
@@ -215,7 +234,7 @@ class S3Store:
                     "s3",
                     endpoint_url=endpoint_url,
                     region_name=session.region_name or _DEFAULT_REGION,
-                    config=_CONFIG,
+                    config=_CONFIG.merge(Config(read_timeout=timeout_s)),
                 )
             except ValueError as error:
                 raise ConfigError(
@@ -225,21 +244,6 @@ class S3Store:
 
     def _name(self, key: str) -> str:
         return self._prefix + check_key(self.root, key)
-
-    def _pages(self, prefix: str) -> Iterator[Iterator[ObjectInfo]]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + prefix
-        )
-        with translated(self._place, prefix):
-            for page in pages:
-                yield (
-                    ObjectInfo(
-                        str(item["Key"]).removeprefix(self._prefix),
-                        int(item["Size"]),
-                        str(item["ETag"]),
-                    )
-                    for item in page.get("Contents", ())
-                )
 
     def _read(self, key: str, **options: str) -> tuple[bytes, str]:
         """Body and etag; a body that breaks off is asked for again, which boto3 does not do."""

@@ -10,7 +10,7 @@ from botocore import exceptions as aws
 from videogen.config.redaction import without_secrets
 from videogen.errors import ObjectMissingError, PreconditionFailedError, StorageError
 
-_ABSENT = ("NoSuchKey", "404", "NotFound")
+_ABSENT = ("NoSuchKey", "NoSuchUpload", "404", "NotFound")
 _LOST = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 _REFUSED = (
     "403",
