@@ -143,7 +143,7 @@ def test_the_snapshot_depends_neither_on_scheduling_nor_on_where_the_videos_lie(
         run(stores[2], moved),
     ]
     assert len({answer.snapshot for answer in answers}) == 1
-    shards = [[info.key for info in one.list("datasets/d/shards/")] for one in stores]
+    shards = [{info.key for info in one.list("datasets/d/shards/")} for one in stores]
     assert shards[0] == shards[1] == shards[2]
 
 
