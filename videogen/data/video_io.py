@@ -4,12 +4,12 @@ Refuses nothing silently: whatever keeps a file from being read whole is an `Unu
 HDR is not tone-mapped and interlaced video is not deinterlaced.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import av
 import av.container
@@ -33,11 +33,37 @@ VIDEO_EXTENSIONS = frozenset(
 )
 MAX_PIXELS = 1 << 26
 """Of one coded frame; checked before a frame is decoded."""
-MAX_CORRUPT_SHARE = 0.01
 
 _DEFAULT_RATE = Fraction(25)
 _SILENT_CUT_SHARE = 0.05
 _SILENT_CUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class ReadRule:
+    """How a source is read."""
+
+    size: tuple[int, int] | None = None
+    """Height and width of the frames that come out; None: as they are stored."""
+    crop: Literal["centre", "smart", "letterbox", "none"] = "centre"
+    crop_bars: bool = False
+    hdr: Literal["tone-map", "quarantine"] = "tone-map"
+    sequence_fps: float = 24.0
+    max_corrupt_fraction: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class TimedFrame:
+    """A frame and how much it differs from the one before."""
+
+    time_s: float
+    """Since the first frame; strictly grows."""
+    picture: Frame
+    """uint8 (h w c) RGB; an array of its own."""
+    change: float
+    """Mean absolute difference from the frame before in percent of the range; 0 for the first."""
+    score: float
+    """How much `change` stands out, 0 to 100; a cut is above 10 or so."""
 
 
 @dataclass
@@ -64,22 +90,15 @@ class VideoFacts:
 class VideoReader:
     """One open video file; a context manager.
 
-    `height` and `width` (both or neither) are those of the frames that come out: a centre crop of
-    that aspect ratio, resized with antialiasing. `fps` resamples by presentation time; None takes
-    every frame. Raises `UnusableSourceError` on opening and while frames are read.
+    `path` is a file, or the images of a sequence in order. Raises `UnusableSourceError` on opening
+    and while frames are read.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        height: int | None = None,
-        width: int | None = None,
-        fps: float | None = None,
-    ) -> None:
+    def __init__(self, path: Path | Sequence[Path], rule: ReadRule | None = None) -> None:
+        path = path if isinstance(path, Path) else path[0]
         self._path = path
-        self._size = None if height is None or width is None else (height, width)
-        self._fps = fps
+        self._rule = rule or ReadRule()
+        self._size = self._rule.size
         self.counts = Counts()
         self._container = _open(path)
         try:
@@ -132,18 +151,16 @@ class VideoReader:
             duration_s=self.duration_s,
         )
 
-    def frames(self) -> Iterator[tuple[float, Frame]]:
-        """Time in seconds and frame, uint8 (h w c) RGB; a frame shown twice is the same array."""
-        period_s = float(1 / self._rate)
-        timed = steady_times(self._decoded(), period_s)
-        if self._fps is not None:
-            timed = nearest_in_time(timed, self._fps, period_s)
-        last: av.VideoFrame | None = None
-        picture: Frame | None = None
-        for time_s, frame in timed:
-            if picture is None or frame is not last:
-                last, picture = frame, self._picture(frame)
-            yield time_s, picture
+    @property
+    def period_s(self) -> float:
+        """How long a frame is shown, on average."""
+        return float(1 / self._rate)
+
+    def frames(self) -> Iterator[TimedFrame]:
+        """Every good frame, at the source's own rate."""
+        for time_s, frame in steady_times(self._decoded(), self.period_s):
+            picture, change, score = self._picture(frame)
+            yield TimedFrame(time_s, picture, change, score)
         self._check_whole()
 
     def _decoded(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
@@ -166,7 +183,7 @@ class VideoReader:
         decoded, corrupt = self.counts.decoded, self.counts.corrupt
         if decoded == 0:
             raise self._unusable("empty", "its video stream has no frame")
-        if corrupt > MAX_CORRUPT_SHARE * decoded:
+        if corrupt > self._rule.max_corrupt_fraction * decoded:
             raise self._unusable("corrupt", f"{corrupt} of {decoded} frames are damaged")
         if "mov" in self._container.format.name:
             return  # looked at before; and an edit list may well hide frames
@@ -176,7 +193,7 @@ class VideoReader:
                 "truncated", f"ends {missing_s:.1f} s before its {self.duration_s:.1f} s"
             )
 
-    def _picture(self, frame: av.VideoFrame) -> Frame:
+    def _picture(self, frame: av.VideoFrame) -> tuple[Frame, float, float]:
         like = _describe(frame, self._stream)
         try:
             if self._graph is None or like != self._graph_input:
@@ -186,7 +203,11 @@ class VideoReader:
                 self._graph = _build_graph(frame, filters(like, decided, self._size))
                 self._graph_input = like
             self._graph.vpush(frame)
-            return np.asarray(self._graph.vpull().to_ndarray(format="rgb24"), dtype=np.uint8)
+            out = self._graph.vpull()
+            picture = np.asarray(out.to_ndarray(format="rgb24"), dtype=np.uint8)
+            told = out.metadata
+            change = float(told.get("lavfi.scd.mafd", 0.0))
+            return picture, change, float(told.get("lavfi.scd.score", 0.0))
         except av.error.FFmpegError as error:
             raise self._unusable("corrupt", f"cannot be converted to RGB: {error}") from error
 
@@ -215,10 +236,19 @@ def read_video(
     width: int | None = None,
     fps: float | None = None,
 ) -> Iterator[Frame]:
-    """The frames of a file, uint8 (h w c) RGB; see `VideoReader`."""
-    with VideoReader(path, height=height, width=width, fps=fps) as reader:
-        for _, frame in reader.frames():
-            yield frame
+    """The frames of a file, uint8 (h w c) RGB, resampled to `fps` where it is given.
+
+    Raises `UnusableSourceError`.
+    """
+    size = None if height is None or width is None else (height, width)
+    with VideoReader(path, ReadRule(size=size)) as reader:
+        timed: Iterator[tuple[float, Frame]] = (
+            (one.time_s, one.picture) for one in reader.frames()
+        )
+        if fps is not None:
+            timed = nearest_in_time(timed, fps, reader.period_s)
+        for _, picture in timed:
+            yield picture
 
 
 def _open(path: Path) -> av.container.InputContainer:
@@ -269,7 +299,7 @@ def _build_graph(frame: av.VideoFrame, chain: list[tuple[str, str]]) -> av.filte
         f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
         f":time_base={base.numerator}/{base.denominator}"
     )
-    steps = [("buffer", source), *chain, ("buffersink", "")]
+    steps = [("buffer", source), *chain, ("scdet", "threshold=100"), ("buffersink", "")]
     graph.link_nodes(*(graph.add(name, arguments or None) for name, arguments in steps))
     graph.configure()
     return graph

@@ -13,9 +13,10 @@ from videogen.config.sections import IngestConfig, StorageConfig
 from videogen.data.clip_table import ClipRow
 from videogen.data.frame_codec import Frame, choose_codec
 from videogen.data.picture import Decisions
+from videogen.data.resample import nearest_in_time
 from videogen.data.shards import ShardWriter, Written, shard_key
 from videogen.data.unusable import Reason, UnusableSourceError
-from videogen.data.video_io import VideoReader
+from videogen.data.video_io import ReadRule, VideoReader
 from videogen.ingest.clips import Cut, CutCounts, CutRule, clip_id, cut, split_of
 from videogen.ingest.scratch import working_directory
 from videogen.ingest.sources import Source, hash_file, local_copy
@@ -159,10 +160,9 @@ class _GroupWriter:
             with local_copy(inspection.source, storage, self._directory) as path:
                 if hash_file(path) != inspection.sha256:
                     raise UnusableSourceError("vanished", str(path), "it changed meanwhile")
-                with VideoReader(
-                    path, height=self._rule.height, width=self._rule.width, fps=self._rule.fps
-                ) as reader:
-                    for one in cut(_pictures(reader), self._rule, counts):
+                rule = ReadRule(size=(self._rule.height, self._rule.width))
+                with VideoReader(path, rule) as reader:
+                    for one in cut(_pictures(reader, self._rule.fps), self._rule, counts):
                         spool.write(one.data)
                         spooled.append((replace(one, data=b""), len(one.data)))
             if not spooled or reader.decisions is None:
@@ -238,5 +238,6 @@ def _named(sources: Sequence[Source]) -> str:
     return f"{sources[0].shown}{more}"
 
 
-def _pictures(reader: VideoReader) -> Iterator[Frame]:
-    return (frame for _, frame in reader.frames())
+def _pictures(reader: VideoReader, fps: float) -> Iterator[Frame]:
+    timed = ((one.time_s, one.picture) for one in reader.frames())
+    return (picture for _, picture in nearest_in_time(timed, fps, reader.period_s))

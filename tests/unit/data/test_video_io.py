@@ -8,9 +8,10 @@ import av
 import numpy as np
 import pytest
 
+from videogen.data.resample import nearest_in_time
 from videogen.data.synthetic import sample_clip
 from videogen.data.unusable import UnusableSourceError
-from videogen.data.video_io import VideoReader, probe, read_video
+from videogen.data.video_io import ReadRule, VideoReader, probe, read_video
 from videogen.data.video_write import write_video
 
 RED = (0xC0, 0x20, 0x20)
@@ -69,8 +70,8 @@ def test_a_solid_colour_comes_back_whatever_matrix_and_range_are_tagged(
     tmp_path: Path, matrix: str, span: str
 ) -> None:
     path = encode(tmp_path / "a.mp4", solid(RED), matrix=TAGS[matrix], span=RANGES[span])
-    with VideoReader(path, height=32, width=32) as reader:
-        pictures = np.stack([frame for _, frame in reader.frames()]).astype(int)
+    with VideoReader(path, ReadRule(size=(32, 32))) as reader:
+        pictures = np.stack([one.picture for one in reader.frames()]).astype(int)
     assert np.abs(pictures - RED).max() <= 4
     assert reader.decisions is not None
     assert (reader.decisions.matrix_from, reader.decisions.range) == ("tag", span)
@@ -80,8 +81,8 @@ def test_a_solid_colour_comes_back_whatever_matrix_and_range_are_tagged(
 def test_an_untagged_file_is_read_by_its_height(tmp_path: Path, height: int, matrix: str) -> None:
     frames = solid(RED, height, height)
     path = encode(tmp_path / "a.mp4", frames, matrix=TAGS[matrix], span=1, tagged=False)
-    with VideoReader(path, height=32, width=32) as reader:
-        pictures = np.stack([frame for _, frame in reader.frames()]).astype(int)
+    with VideoReader(path, ReadRule(size=(32, 32))) as reader:
+        pictures = np.stack([one.picture for one in reader.frames()]).astype(int)
     assert np.abs(pictures - RED).max() <= 4
     assert reader.decisions is not None
     assert (reader.decisions.matrix, reader.decisions.matrix_from) == (matrix, "height")
@@ -95,7 +96,7 @@ def test_rotation_metadata_is_applied(tmp_path: Path, rotation: int) -> None:
     path = encode(tmp_path / "a.mp4", frames, rotation=rotation)
     upright = np.rot90(frames[0], k=rotation // 90)
     with VideoReader(path) as reader:
-        picture = next(frame for _, frame in reader.frames())
+        picture = next(one.picture for one in reader.frames())
     assert picture.shape == upright.shape
     assert np.abs(picture.astype(int) - upright).mean() < 4
     assert reader.decisions is not None
@@ -119,8 +120,9 @@ def test_frames_are_chosen_by_presentation_time(tmp_path: Path) -> None:
     frames = np.broadcast_to(levels[:, None, None, None], (40, 32, 32, 3))
     path = encode(tmp_path / "a.mp4", np.ascontiguousarray(frames), pts=pts)
     times = (np.array(pts) - pts[0]) / 100
-    with VideoReader(path, height=32, width=32, fps=8) as reader:
-        for time_s, picture in reader.frames():
+    with VideoReader(path, ReadRule(size=(32, 32))) as reader:
+        timed = ((one.time_s, one.picture) for one in reader.frames())
+        for time_s, picture in nearest_in_time(timed, 8, reader.period_s):
             shown = int(np.abs(levels.astype(int) - picture.mean()).argmin())
             distances = np.abs(times - time_s)
             assert distances[shown] <= distances.min() + 1e-5
