@@ -249,11 +249,3 @@ def test_no_keys_at_all_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_an_endpoint_that_is_no_address_is_a_config_error(endpoint_url: str) -> None:
     with pytest.raises(ConfigError, match="endpoint_url"):
         S3Store("s3://bucket", endpoint_url=endpoint_url, credentials=Credentials("a", "b"))
-
-
-def test_a_listing_of_more_than_a_page_is_whole(s3_store: S3Store) -> None:
-    keys = [f"page/{number:04}" for number in range(1005)]
-    for key in keys:
-        s3_store.put(key, b"")
-
-    assert [info.key for info in s3_store.list("page/")] == keys
