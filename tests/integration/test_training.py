@@ -19,7 +19,7 @@ from videogen.config.train import R3ganVConfig, TrainConfig
 from videogen.data.clip_table import ClipRow, table_of
 from videogen.data.frame_codec import encode_clip
 from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import commit
+from videogen.data.snapshot import add_clips
 from videogen.errors import ConfigError, DatasetError, TrainingError
 from videogen.execution.ray_session import Cluster, ClusterSpec
 from videogen.models.export import load_generator
@@ -109,7 +109,7 @@ def _dataset(store: LocalStore, directory: Path) -> DatasetRef:
         )
         for placed in shard.clips
     ]
-    snapshot = commit(store, "tiny", "0" * 64, table_of(rows))
+    snapshot = add_clips(store, "tiny", "0" * 64, table_of(rows))
     return DatasetRef(
         dataset="tiny",
         snapshot=snapshot.digest,

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from videogen.errors import CorruptObjectError, DatasetError
 
@@ -149,16 +150,44 @@ def without(table: pa.Table, others: pa.Table) -> pa.Table:
     return table.filter(pc.invert(known))
 
 
-def rows_digest(table: pa.Table, ingest_digest: str) -> str:
+def of_sources(table: pa.Table, source_digests: Iterable[str]) -> pa.Array:
+    """For each row, whether its source's sha256 (hex) is among those."""
+    wanted = pa.array([bytes.fromhex(one) for one in source_digests], type=_SHA256)
+    return pc.is_in(table.column("source_sha256"), value_set=wanted)
+
+
+def stays(before: pa.Table, after: pa.Table) -> NDArray[np.bool_]:
+    """For each row of `before`, whether `after` has its clip, the same in every column."""
+    if len(before) == 0 or len(after) == 0:
+        return np.zeros(len(before), bool)
+    both = pa.concat_tables([before, after]).unify_dictionaries().combine_chunks()
+    ids = after.column("clip_id").combine_chunks()
+    places = pc.index_in(before.column("clip_id").combine_chunks(), value_set=ids)
+    found = np.array(pc.is_valid(places))
+    old = both.take(pa.array(np.flatnonzero(found)))
+    new = both.take(pc.add(places.drop_null(), len(before)))
+    same = np.ones(len(old), bool)
+    for field in SCHEMA:
+        one, other = old.column(field.name), new.column(field.name)
+        if pa.types.is_dictionary(field.type):
+            one, other = (column.combine_chunks().indices for column in (one, other))
+        nulls = pc.and_(pc.is_null(one), pc.is_null(other))
+        same &= np.array(pc.or_(pc.fill_null(pc.equal(one, other), fill_value=False), nulls))
+    found[found] = same
+    return found
+
+
+def rows_digest(table: pa.Table, ingest_digest: str, version: int = ROWS_VERSION) -> str:
     """sha256, as hex, over the sorted rows and the ingest that made them.
 
     Column by column, so it is fast; never over bytes of Parquet or Arrow, so it does not change
-    with their versions, nor with how the rows were spread over parts.
+    with their versions, nor with how the rows were spread over parts. `version` is the format of
+    the rows; an earlier one has fewer columns.
     """
     table = sort_rows(table)
-    digest = hashlib.sha256(f"{ROWS_VERSION}\n{ingest_digest}\n{len(table)}\n".encode())
+    digest = hashlib.sha256(f"{version}\n{ingest_digest}\n{len(table)}\n".encode())
     for field in SCHEMA:
-        if field.name in _NOT_HASHED:
+        if field.name in _NOT_HASHED or (version == 1 and field.name in _SINCE_2):
             continue
         digest.update(f"{field.name}\n".encode())
         column = table.column(field.name)

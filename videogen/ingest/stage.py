@@ -11,9 +11,11 @@ from dataclasses import replace
 from time import monotonic
 from typing import Protocol, TypeVar
 
+import pyarrow as pa
+
 from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
-from videogen.data.clip_table import table_of
+from videogen.data.clip_table import table_of, without
 from videogen.data.snapshot import Snapshot, commit
 from videogen.errors import DatasetError
 from videogen.ingest.convert import (
@@ -143,13 +145,14 @@ class _Ingest:
         old = self._planned.snapshot
         if not rows and old is None:
             return None
-        return commit(
-            self._store,
-            self._target.dataset,
-            self._target.ingest_digest,
-            table_of(rows),
-            replaces=old.document.parts if force and old and rows else (),
-        )
+        added = table_of(rows)
+        replaced = old.clips if force and old and rows else added.slice(0, 0)
+
+        def change(newest: pa.Table) -> pa.Table:
+            kept = without(newest, replaced)
+            return pa.concat_tables([kept, without(added, kept)])
+
+        return commit(self._store, self._target.dataset, self._target.ingest_digest, change)
 
     def _inspect(self, cluster: Tasks) -> list[Inspection]:
         """In the order of the sources, whatever the order of the workers."""

@@ -14,7 +14,7 @@ from videogen.data.frame_codec import encode_clip
 from videogen.data.order import SampleOrder
 from videogen.data.shard_cache import ShardCache
 from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import commit
+from videogen.data.snapshot import add_clips
 from videogen.errors import CorruptObjectError, DatasetError, StorageError
 from videogen.storage.local import LocalStore
 
@@ -69,7 +69,7 @@ class Dataset:
                         split="holdout" if index in held_out else "train",
                     )
                 )
-        self.snapshot = commit(self.store, "d", _hex("ingest"), table_of(rows))
+        self.snapshot = add_clips(self.store, "d", _hex("ingest"), table_of(rows))
         self.root = root
 
     def windows(self, *, num_frames=8, stride=1, seed=0, cache_bytes=1 << 30, **options):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from videogen.data.clip_table import (
@@ -18,8 +19,21 @@ from videogen.data.clip_table import (
     table_of,
     to_parquet,
 )
-from videogen.data.snapshot import commit, head, load_snapshot
-from videogen.data.snapshot_format import head_key, part_key, snapshot_key
+from videogen.data.forgotten import (
+    Tombstone,
+    forgotten_sources,
+    read_tombstone,
+    write_tombstone,
+)
+from videogen.data.snapshot import add_clips, commit, head, load_snapshot, rewrite
+from videogen.data.snapshot_format import (
+    Head,
+    SnapshotDocument,
+    head_key,
+    parse,
+    part_key,
+    snapshot_key,
+)
 from videogen.errors import CorruptObjectError, DatasetError, StorageError
 from videogen.storage.local import LocalStore
 
@@ -95,9 +109,9 @@ def test_the_digest_changes_with_every_other_column(change: dict[str, object]) -
 
 
 def test_a_snapshot_grows_by_a_part_and_rewrites_nothing(store: LocalStore) -> None:
-    first = commit(store, "d", "i", table_of(row(number) for number in range(4)))
+    first = add_clips(store, "d", "i", table_of(row(number) for number in range(4)))
     before = objects(store)
-    second = commit(store, "d", "i", table_of(row(number) for number in range(4, 10)))
+    second = add_clips(store, "d", "i", table_of(row(number) for number in range(4, 10)))
     after = objects(store)
     assert second.document.parent == first.digest
     assert second.document.parts[:-1] == first.document.parts
@@ -113,18 +127,18 @@ def test_a_snapshot_grows_by_a_part_and_rewrites_nothing(store: LocalStore) -> N
 
 
 def test_clips_that_are_there_change_nothing(store: LocalStore) -> None:
-    first = commit(store, "d", "i", table_of(row(number) for number in range(4)))
+    first = add_clips(store, "d", "i", table_of(row(number) for number in range(4)))
     before = objects(store)
     for rows in ([], [row(2)], [row(number) for number in range(4)]):
-        assert commit(store, "d", "i", table_of(rows)).digest == first.digest
+        assert add_clips(store, "d", "i", table_of(rows)).digest == first.digest
     assert objects(store) == before
 
 
 def test_another_ingest_digest_is_another_lineage(store: LocalStore) -> None:
-    one = commit(store, "d", "i", table_of([row(0)]))
-    two = commit(store, "d", "j", table_of([row(1)]))
+    one = add_clips(store, "d", "i", table_of([row(0)]))
+    two = add_clips(store, "d", "j", table_of([row(1)]))
     assert two.document.clips == 1
-    three = commit(store, "d", "i", table_of([row(2)]))
+    three = add_clips(store, "d", "i", table_of([row(2)]))
     assert three.document.parent == one.digest
     assert three.document.clips == 2
     now = head(store, "d")
@@ -133,18 +147,62 @@ def test_another_ingest_digest_is_another_lineage(store: LocalStore) -> None:
     assert now.lineages == {"i": three.digest, "j": two.digest}
 
 
-def test_replaced_parts_leave_the_snapshot(store: LocalStore) -> None:
-    first = commit(store, "d", "i", table_of([row(0), row(1)]))
-    second = commit(store, "d", "i", table_of([row(1), row(2)]), replaces=first.document.parts)
-    assert {clip.clip_id for clip in second.rows()} == {row(1).clip_id, row(2).clip_id}
-    assert load_snapshot(store, "d", first.digest).rows() == first.rows()
+def test_a_change_replaces_the_parts_that_it_touches_and_keeps_the_others(
+    store: LocalStore,
+) -> None:
+    first = add_clips(store, "d", "i", table_of([row(0), row(1)]))
+    second = add_clips(store, "d", "i", table_of([row(2), row(3)]))
+    relabelled = replace(row(3), label=None, licence="CC0")
+
+    def change(newest: pa.Table) -> pa.Table:
+        kept = [clip for clip in rows_of(newest) if clip.clip_id != row(3).clip_id]
+        return table_of([*kept, relabelled])
+
+    third = commit(store, "d", "i", change)
+    assert third.document.parts[0] == first.document.parts[0]
+    assert third.document.parts[1:] != second.document.parts[1:]
+    assert third.rows() == rows_of(table_of([row(0), row(1), row(2), relabelled]))
+    assert load_snapshot(store, "d", second.digest).rows() == second.rows()
+
+
+def test_a_lineage_may_lose_its_last_clip_but_not_begin_without_one(store: LocalStore) -> None:
+    add_clips(store, "d", "i", table_of([row(0)]))
+    empty = commit(store, "d", "i", lambda newest: newest.slice(0, 0))
+    assert (empty.document.clips, empty.document.height, empty.document.fps) == (0, 32, 8.0)
+    assert load_snapshot(store, "d", empty.digest).rows() == []
+    with pytest.raises(DatasetError, match="no clip"):
+        commit(store, "d", "j", lambda newest: newest)
+
+
+def test_rows_of_a_forgotten_source_never_pass(store: LocalStore) -> None:
+    add_clips(store, "d", "i", table_of([row(0)]))
+    tombstone = Tombstone(source_sha256=sha("source 1"), forgotten_at="2026-01-01T00:00:00+00:00")
+    write_tombstone(store, "d", tombstone)
+    after = add_clips(store, "d", "i", table_of([row(number) for number in range(1, 6)]))
+    assert {clip.clip_id for clip in after.rows()} == {row(n).clip_id for n in (0, 1, 4, 5)}
+    assert read_tombstone(store, "d", sha("source 1")) == tombstone
+    assert forgotten_sources(store, "d") == {sha("source 1")}
+
+
+def test_a_rewrite_moves_head_but_not_to_another_lineage(store: LocalStore) -> None:
+    add_clips(store, "d", "i", table_of([row(0)]))
+    current = add_clips(store, "d", "j", table_of([row(1)]))
+    before = store.get(head_key("d")).etag
+    rewritten = rewrite(store, "d", "i", lambda newest: table_of([row(2)]))
+    now = head(store, "d")
+    assert now is not None
+    assert (now.snapshot, now.ingest_digest) == (current.digest, "j")
+    assert now.lineages == {"i": rewritten.digest, "j": current.digest}
+    moved = store.get(head_key("d")).etag
+    rewrite(store, "d", "j", lambda newest: newest)
+    assert len({before, moved, store.get(head_key("d")).etag}) == 3
 
 
 def test_writers_at_once_lose_no_clip(store: LocalStore) -> None:
     def write(writer: int) -> None:
         for step in range(4):
             number = 10 * writer + step
-            commit(store, "d", "i", table_of([row(number), row(999)]))
+            add_clips(store, "d", "i", table_of([row(number), row(999)]))
 
     threads = [threading.Thread(target=write, args=(writer,)) for writer in range(5)]
     for thread in threads:
@@ -176,7 +234,7 @@ def test_a_write_whose_answer_was_lost_counts(tmp_path: Path) -> None:
         raise StorageError("timed out")
 
     store = LossyStore(tmp_path, answer_lost)
-    snapshot = commit(store, "d", "i", table_of([row(0)]))
+    snapshot = add_clips(store, "d", "i", table_of([row(0)]))
     now = head(store, "d")
     assert now is not None
     assert now.snapshot == snapshot.digest
@@ -188,7 +246,7 @@ def test_a_write_that_was_never_made_is_an_error_and_moves_nothing(tmp_path: Pat
 
     store = LossyStore(tmp_path, unreachable)
     with pytest.raises(StorageError, match="refused"):
-        commit(store, "d", "i", table_of([row(0)]))
+        add_clips(store, "d", "i", table_of([row(0)]))
     assert head(store, "d") is None
 
 
@@ -196,22 +254,23 @@ def test_a_lost_race_adds_to_what_the_other_left(tmp_path: Path) -> None:
     other = LocalStore(tmp_path)
 
     def overtaken(write: Callable[[], str]) -> str:
-        commit(other, "d", "i", table_of([row(0), row(1)]))
+        add_clips(other, "d", "i", table_of([row(0), row(1)]))
         return write()
 
     store = LossyStore(tmp_path, overtaken)
-    snapshot = commit(store, "d", "i", table_of([row(1), row(2)]))
+    snapshot = add_clips(store, "d", "i", table_of([row(1), row(2)]))
     assert {clip.clip_id for clip in snapshot.rows()} == {row(n).clip_id for n in range(3)}
 
 
 def test_missing_damaged_and_newer_documents_are_told_apart(store: LocalStore) -> None:
     with pytest.raises(DatasetError, match="no snapshot"):
         load_snapshot(store, "d", sha("x"))
-    snapshot = commit(store, "d", "i", table_of([row(0)]))
+    snapshot = add_clips(store, "d", "i", table_of([row(0)]))
     key = snapshot_key("d", snapshot.digest)
     good = store.get(key).data
-    store.put(key, json.dumps({**json.loads(good), "format_version": 2}).encode())
-    with pytest.raises(DatasetError, match=r"format version 2.*update videogen"):
+    newer = {**json.loads(good), "format_version": 3}
+    store.put(key, json.dumps(newer).encode())
+    with pytest.raises(DatasetError, match=r"format version 3.*update videogen"):
         load_snapshot(store, "d", snapshot.digest)
     store.put(key, good[:-10])
     with pytest.raises(CorruptObjectError, match=snapshot.digest):
@@ -221,3 +280,29 @@ def test_missing_damaged_and_newer_documents_are_told_apart(store: LocalStore) -
     store.put(part, store.get(part).data[:-1])
     with pytest.raises(CorruptObjectError, match="does not match its name"):
         load_snapshot(store, "d", snapshot.digest)
+
+
+def test_any_byte_of_a_document_that_changes_is_noticed(store: LocalStore) -> None:
+    snapshot = add_clips(store, "d", "i", table_of([row(0)]))
+    for key, kind in (
+        (head_key("d"), Head),
+        (snapshot_key("d", snapshot.digest), SnapshotDocument),
+    ):
+        good = store.get(key).data
+        parse(kind, good, key)
+        for place in range(len(good)):
+            bad = bytearray(good)
+            bad[place] ^= 1
+            with pytest.raises(CorruptObjectError, match=key):
+                parse(kind, bytes(bad), key)
+
+
+def test_documents_and_digests_of_the_first_format_are_still_read() -> None:
+    document = {"format_version": 1, "dataset": "d", "digest": "0", "ingest_digest": "i"}
+    document |= {"parts": [], "clips": 0, "frames": 0, "sources": 0, "height": 8, "width": 8}
+    parsed = parse(SnapshotDocument, json.dumps({**document, "fps": 8.0}).encode(), "datasets/d/x")
+    assert parsed.parent is None
+    rows = table_of([row(0)])
+    later = table_of([replace(row(0), owner="A", source_bytes=9)])
+    assert rows_digest(rows, "i", 1) == rows_digest(later, "i", 1) != rows_digest(rows, "i")
+    assert rows_digest(rows, "i") != rows_digest(later, "i")

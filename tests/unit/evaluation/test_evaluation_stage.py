@@ -15,7 +15,7 @@ from videogen.config.train import DcganConfig, TrainConfig
 from videogen.data.clip_table import ClipRow, table_of
 from videogen.data.frame_codec import encode_clip
 from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import commit
+from videogen.data.snapshot import add_clips
 from videogen.errors import CorruptObjectError, EvaluationError
 from videogen.evaluation.stage import evaluate
 from videogen.models.build import build_networks
@@ -90,7 +90,7 @@ def dataset(store, tmp_path_factory):
         )
         for placed in written.clips
     ]  # fmt: skip
-    snapshot = commit(store, "toy", "d" * 64, table_of(rows))
+    snapshot = add_clips(store, "toy", "d" * 64, table_of(rows))
     return DatasetRef(
         dataset="toy", snapshot=snapshot.digest, ingest_digest="d" * 64, sources=6, clips=6,
         frames=72, height=32, width=32, fps=8,

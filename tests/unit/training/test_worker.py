@@ -14,7 +14,7 @@ from videogen.config.train import AugmentConfig, DcganConfig, R3ganVConfig, Trai
 from videogen.data.clip_table import ClipRow, table_of
 from videogen.data.frame_codec import encode_clip
 from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import commit
+from videogen.data.snapshot import add_clips
 from videogen.progress import ProgressEvent
 from videogen.runs.pointer import committed_checkpoints, take_pointer
 from videogen.storage.local import LocalStore
@@ -84,7 +84,7 @@ def dataset(store, tmp_path, monkeypatch) -> DatasetRef:
         )
         for placed in shard.clips
     ]
-    snapshot = commit(store, "tiny", INGEST, table_of(rows))
+    snapshot = add_clips(store, "tiny", INGEST, table_of(rows))
     return DatasetRef(
         dataset="tiny",
         snapshot=snapshot.digest,
