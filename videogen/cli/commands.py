@@ -6,6 +6,7 @@ Commands import what they need when they run, so that `--help` answers at once.
 import typer
 
 from videogen.cli import (
+    bench_commands,
     configs,
     generation,
     measures,
@@ -31,3 +32,4 @@ for _module in (run, stage_commands, generation, measures, configs):
     app.registered_commands.extend(_module.commands.registered_commands)
     app.registered_groups.extend(_module.commands.registered_groups)
 app.add_typer(stack_commands.commands, name="stack")
+app.add_typer(bench_commands.commands, name="bench")

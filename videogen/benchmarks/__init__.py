@@ -1,0 +1,1 @@
+"""What `videogen bench` measures, each figure beside its baseline, in one run."""

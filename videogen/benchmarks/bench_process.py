@@ -1,0 +1,122 @@
+"""A process that measures, on one core, away from whatever else this program does.
+
+It lives for all repetitions of one kind of run, so that what is loaded once is loaded before the
+first that counts, and its peak memory is that of this kind of run alone. It ends when its end of
+the pipe is closed, so also when this program is killed.
+"""
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from videogen.config.settings import apply_environment
+from videogen.errors import StageFailedError, VideogenError
+
+Work = Callable[[], int]
+"""One run; the frames that it went through. Sent to the process: a partial of module functions."""
+
+_END_TIMEOUT_S = 10.0
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run, as its own process saw it."""
+
+    frames: int
+    seconds: float
+    cpu_seconds: float
+    peak_rss_bytes: int
+    """Of the process since it started."""
+
+
+class BenchProcess:
+    """A process pinned to one core; a context manager."""
+
+    def __init__(self, core: int) -> None:
+        context = get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, core), daemon=True)
+        self._theirs = theirs
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        self._theirs.close()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pipe.close()
+        if error is not None:
+            self._process.terminate()
+        self._process.join(_END_TIMEOUT_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+    def measure(self, work: Work) -> Measured:
+        """Run once and wait. Raises the `VideogenError` of the work, and `StageFailedError`."""
+        try:
+            self._pipe.send(work)
+            answer = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            self._process.join(_END_TIMEOUT_S)
+            raise StageFailedError(
+                f"the measuring process ended with code {self._process.exitcode}: a traceback above "
+                "is a defect of videogen, to be reported; without one, the memory was too small"
+            ) from error
+        if isinstance(answer, VideogenError):
+            raise answer
+        assert isinstance(answer, Measured)  # noqa: S101 - what `_serve` sends
+        return answer
+
+
+def _serve(pipe: Connection, core: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and closes the pipe
+    os.sched_setaffinity(0, {core})
+    apply_environment(_ONE_THREAD)
+    while True:
+        try:
+            work: Work = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(_timed(work))
+        except VideogenError as error:
+            pipe.send(error)
+
+
+def _timed(work: Work) -> Measured:
+    began, cpu_began = time.perf_counter(), time.process_time()
+    frames = work()
+    return Measured(
+        frames=frames,
+        seconds=time.perf_counter() - began,
+        cpu_seconds=time.process_time() - cpu_began,
+        peak_rss_bytes=peak_rss_bytes(),
+    )
+
+
+def peak_rss_bytes() -> int:
+    """The most memory this process has held resident.
+
+    From /proc where there is one: what `getrusage` says begins at what the parent held.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

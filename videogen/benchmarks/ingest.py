@@ -1,0 +1,165 @@
+"""`videogen bench ingest`: the whole ingest of a file beside nothing but its decoding.
+
+Both run in this one command, turn by turn, each in a process of its own on the same core, so what
+else the machine does touches both alike; a ratio is the median over the turns. The whole is the
+stage itself (listing, hashing, decoding, shots, resizing, clips, encoding, shards, upload to a
+directory, snapshot), at the file's own rate, without Ray. Then Ray runs the stage over several
+files, with one worker and with two.
+"""
+
+import os
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from videogen.benchmarks.bench_process import BenchProcess, Measured
+from videogen.benchmarks.footage import Footage, write_footage, write_twin
+from videogen.benchmarks.ingest_runs import FewerWorkers, decode, ingest_files, ingest_here
+from videogen.benchmarks.machine import describe_machine
+from videogen.data.video_io import probe
+from videogen.errors import VideogenError
+from videogen.execution.ray_session import Cluster, ClusterSpec
+from videogen.progress import Progress, ProgressEvent
+
+SIZES = (64, 128)
+"""Pixels a side of the frames that come out."""
+_NUM_WORKERS = 2
+_WARM_UP = Footage(width=320, height=180, scene_seconds=(2,))
+
+
+@dataclass(frozen=True)
+class IngestBench:
+    """How much to measure."""
+
+    video: Path | None = None
+    """A file to measure beside the generated one."""
+    turns: int = 5
+    ray_turns: int = 3
+    """0 leaves Ray out."""
+    num_files: int = 8
+    """That Ray ingests in a turn: enough that start and end do not matter."""
+    footage: Footage = field(default_factory=Footage)
+
+
+@dataclass
+class BenchReport:
+    """What `--json` prints."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    ratios: dict[str, float] = field(default_factory=dict)
+    machine: dict[str, str | int | float | dict[str, str]] = field(default_factory=describe_machine)
+
+
+def bench_ingest(bench: IngestBench, progress: Progress) -> BenchReport:
+    """Measure. Raises `UnusableSourceError` for a file that is no video, and `VideogenError`."""
+    if bench.video is not None:
+        probe(bench.video)  # before minutes go by
+    try:
+        with tempfile.TemporaryDirectory(prefix="videogen-bench-") as name:
+            return _Run(bench, Path(name), progress).measure()
+    except OSError as error:
+        raise VideogenError(
+            f"the bench cannot use {error.filename or tempfile.gettempdir()}: {error.strerror}: "
+            "free some room there, or set TMPDIR to another disk"
+        ) from error
+
+
+class _Run:
+    """One bench in its scratch directory."""
+
+    def __init__(self, bench: IngestBench, scratch: Path, progress: Progress) -> None:
+        self._bench = bench
+        self._scratch = scratch
+        self._progress = progress
+        self._report = BenchReport()
+
+    def measure(self) -> BenchReport:
+        self._progress(ProgressEvent("bench", message="generating an H.264 file"))
+        generated = self._scratch / "generated.mp4"
+        write_footage(generated, self._bench.footage)
+        self._one_core("", generated)
+        if self._bench.video is not None:
+            self._one_core("given_", self._bench.video)
+        if self._bench.ray_turns:
+            self._workers(generated)
+        return self._report
+
+    def _one_core(self, prefix: str, path: Path) -> None:
+        """Figures and ratios of one file."""
+        fps = probe(path).fps
+        works = {"decode": partial(decode, path)}
+        for size in SIZES:
+            works[f"whole_{size}px"] = partial(ingest_here, (path,), size, fps, self._scratch)
+        runs = self._turns(path.name, works)
+        for name, measured in runs.items():
+            self._report.figures |= _figures(f"{prefix}{name}", measured)
+        for size in SIZES:
+            pairs = zip(runs["decode"], runs[f"whole_{size}px"], strict=True)
+            ratio = median(plain.seconds / whole.seconds for plain, whole in pairs)
+            self._report.ratios[f"{prefix}whole_vs_decode_{size}px"] = round(ratio, 3)
+
+    def _turns(self, name: str, works: "dict[str, partial[int]]") -> dict[str, list[Measured]]:
+        """Run all works in turn, each in its process, on the same core."""
+        core = max(os.sched_getaffinity(0))
+        total = self._bench.turns + 1
+        runs: dict[str, list[Measured]] = {work: [] for work in works}
+        with ExitStack() as stack:
+            processes = {work: stack.enter_context(BenchProcess(core)) for work in works}
+            for turn in range(total):
+                self._progress(ProgressEvent("bench", turn, total, "turns", f"{name}, one core"))
+                for work, process in processes.items():
+                    measured = process.measure(works[work])
+                    if turn:  # the first warms up
+                        runs[work].append(measured)
+        self._progress(ProgressEvent("bench", total, total, "turns", f"{name}, one core"))
+        return runs
+
+    def _workers(self, original: Path) -> None:
+        """What a second Ray worker adds."""
+        files = self._twins(original, "timed", self._bench.num_files)
+        small = self._scratch / "small.mp4"
+        write_footage(small, _WARM_UP)
+        kind = (SIZES[0], probe(original).fps)
+        seconds: dict[int, list[float]] = {number: [] for number in range(1, _NUM_WORKERS + 1)}
+        frames = 0
+        with Cluster(ClusterSpec(num_cpus=_NUM_WORKERS)) as cluster:
+            self._progress(ProgressEvent("bench", message="starting Ray"))
+            ingest_files(self._twins(small, "warm", 4), kind, self._scratch, cluster)
+            for turn in range(self._bench.ray_turns):
+                message = f"{len(files)} files on Ray"
+                self._progress(
+                    ProgressEvent("bench", turn, self._bench.ray_turns, "turns", message)
+                )
+                for number, took in seconds.items():
+                    began = perf_counter()
+                    tasks = FewerWorkers(cluster, number)
+                    frames = ingest_files(files, kind, self._scratch, tasks)
+                    took.append(perf_counter() - began)
+        for number, took in seconds.items():
+            self._report.figures[f"workers_{number}_frames_per_s"] = round(frames / median(took), 1)
+        pairs = zip(seconds[1], seconds[_NUM_WORKERS], strict=True)
+        self._report.ratios["workers_2_vs_1"] = round(median(one / two for one, two in pairs), 3)
+
+    def _twins(self, original: Path, name: str, number: int) -> list[Path]:
+        """Files of the same video and other content, so that each is decoded."""
+        paths = [self._scratch / f"{name}-{index}.mp4" for index in range(number)]
+        for index, path in enumerate(paths):
+            write_twin(path, original, index)
+        return paths
+
+
+def _figures(name: str, runs: list[Measured]) -> dict[str, float]:
+    frames = runs[0].frames
+    seconds = median(run.seconds for run in runs)
+    return {
+        f"{name}_frames_per_s": round(frames / seconds, 1),
+        f"{name}_ms_per_frame": round(1e3 * seconds / max(frames, 1), 4),
+        f"{name}_cpu_ms_per_frame": round(
+            1e3 * median(run.cpu_seconds for run in runs) / max(frames, 1), 4
+        ),
+        f"{name}_peak_rss_bytes": max(run.peak_rss_bytes for run in runs),
+    }
