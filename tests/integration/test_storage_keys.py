@@ -46,6 +46,15 @@ def test_a_listing_may_be_left_and_deleted_from_while_it_is_read(store: ObjectSt
     assert keys_below(store, "") == []
 
 
+def test_children_are_the_next_segments_each_once(store: ObjectStore) -> None:
+    for key in ("a/1/x", "a/1/y/z", "a/2", "a/é b/x", "b", "ab/1"):
+        store.put(key, b"x")
+
+    assert sorted(store.children("a/")) == ["1", "2", "é b"]
+    assert sorted(store.children("")) == ["a", "ab", "b"]
+    assert list(store.children("nothing/")) == []
+
+
 def test_an_object_says_when_it_was_written(store: ObjectStore) -> None:
     before = int(time.time())
     store.put("key", b"x")

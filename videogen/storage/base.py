@@ -66,6 +66,12 @@ class ObjectStore(Protocol):
         A million keys are never held at once. What changes meanwhile may be told or not.
         """
 
+    def children(self, prefix: str) -> Iterator[str]:
+        """What follows `prefix` (empty, or ending with `/`) in keys, up to the next `/`; each once.
+
+        In no order, a page at a time, without a look at the keys further below.
+        """
+
     def delete(self, key: str) -> None:
         """Remove; no error where nothing is. A versioned bucket keeps the bytes: see `purge`."""
 

@@ -128,6 +128,19 @@ class LocalStore:
                 if info is not None:
                     yield info
 
+    def children(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.children`."""
+        check_prefix(self.root, prefix)
+        directory = self._directory / prefix
+        try:
+            with os.scandir(directory) as found:
+                names = [entry.name for entry in found]
+            yield from (name for name in names if prefix or name != _RESERVED)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise StorageError(_message(directory, error)) from error
+
     def purge(self, key: str) -> None:
         """See `ObjectStore.purge`. A directory keeps no versions."""
         self.delete(key)

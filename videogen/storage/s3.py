@@ -184,6 +184,11 @@ class S3Store:
         check_prefix(self.root, prefix)
         yield from self._pages.objects(self._prefix + prefix, self._prefix)
 
+    def children(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.children`."""
+        check_prefix(self.root, prefix)
+        yield from self._pages.children(self._prefix + prefix)
+
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
         name = self._name(key)

@@ -52,6 +52,14 @@ class Pages:
                     item["LastModified"].timestamp(),
                 )
 
+    def children(self, prefix: str) -> Iterator[str]:
+        """The next segment of what lies below `prefix`, each once."""
+        for page in self._pages("list_objects_v2", prefix, Delimiter="/"):
+            for item in page.get("CommonPrefixes", ()):
+                yield str(item["Prefix"]).removeprefix(prefix).rstrip("/")
+            for item in page.get("Contents", ()):
+                yield str(item["Key"]).removeprefix(prefix)
+
     def purge(self, name: str) -> None:
         """Remove every version of one object, and the marks that deletions left."""
         for version in list(self._versions(name)):
@@ -85,8 +93,11 @@ class Pages:
             for item in page.get("Uploads", ()):
                 yield _Upload(str(item["Key"]), str(item["UploadId"]), item["Initiated"])
 
-    def _pages(self, operation: str, prefix: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, operation: str, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         with translated(self.place, prefix):
             yield from self.client.get_paginator(operation).paginate(
-                Bucket=self.bucket, Prefix=prefix, PaginationConfig={"PageSize": self.page_size}
+                Bucket=self.bucket,
+                Prefix=prefix,
+                PaginationConfig={"PageSize": self.page_size},
+                **options,
             )
