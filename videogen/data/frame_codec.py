@@ -59,9 +59,25 @@ class ClipEncoder:
             raise ValueError(f"a clip has at most {MAX_FRAMES} frames")
         self._frames.append(_encode(self._codec, frame))
 
+    def repeat(self) -> None:
+        """Append the last frame once more, without encoding it again."""
+        if len(self._frames) == MAX_FRAMES:
+            raise ValueError(f"a clip has at most {MAX_FRAMES} frames")
+        self._frames.append(self._frames[-1])
+
+    def drop(self, num: int) -> None:
+        """Forget the first `num` frames."""
+        del self._frames[:num]
+
     def finish(self) -> bytes:
         """The member's bytes; the encoder is empty again."""
-        frames, self._frames = self._frames, []
+        data = self.packed()
+        self._frames = []
+        return data
+
+    def packed(self) -> bytes:
+        """The member's bytes; the frames stay, for a clip that overlaps this one."""
+        frames = self._frames
         offsets = [0]
         for frame in frames:
             offsets.append(offsets[-1] + len(frame))

@@ -128,10 +128,12 @@ class _GroupWriter:
         self._rule = CutRule(
             min_frames=target.ingest.min_clip_frames,
             max_frames=target.ingest.max_clip_frames,
+            stride=target.ingest.clip_stride,
             fps=target.ingest.fps,
             height=height,
             width=width,
             codec=choose_codec(target.ingest.codec, height, width),
+            filters=target.ingest.filters,
         )
 
     def convert(self, sources: tuple[Inspection, ...]) -> tuple[Conversion, ...]:
@@ -212,6 +214,10 @@ class _GroupWriter:
             colour=decisions.colour,
             split=split_of(source_sha256, target.ingest.holdout_fraction),
             label=inspection.source.label,
+            brightness=one.look.brightness,
+            contrast=one.look.contrast,
+            motion=one.look.motion,
+            perceptual_hash=one.look.perceptual_hash,
         )
         facts = {name: value for name, value in asdict(row).items() if name in _IN_SHARDS}
         facts |= {"ingest_digest": target.ingest_digest, "decisions": decisions.as_document()}
@@ -238,6 +244,6 @@ def _named(sources: Sequence[Source]) -> str:
     return f"{sources[0].shown}{more}"
 
 
-def _pictures(reader: VideoReader, fps: float) -> Iterator[Frame]:
-    timed = ((one.time_s, one.picture) for one in reader.frames())
+def _pictures(reader: VideoReader, fps: float) -> Iterator[tuple[int, Frame]]:
+    timed = ((one.time_s, (0, one.picture)) for one in reader.frames())
     return (picture for _, picture in nearest_in_time(timed, fps, reader.period_s))
