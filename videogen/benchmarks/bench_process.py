@@ -74,8 +74,8 @@ class BenchProcess:
         except (EOFError, OSError) as error:
             self._process.join(_END_TIMEOUT_S)
             raise StageFailedError(
-                f"the measuring process ended with code {self._process.exitcode}: a traceback above "
-                "is a defect of videogen, to be reported; without one, the memory was too small"
+                f"the measuring process ended with code {self._process.exitcode}: a traceback "
+                "above is a defect of videogen, please report it; else the memory was too small"
             ) from error
         if isinstance(answer, VideogenError):
             raise answer
