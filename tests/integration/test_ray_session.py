@@ -68,6 +68,26 @@ def test_a_worker_that_dies_again_and_again_fails_the_stage_and_names_the_item(c
         list(cluster.map(die, [7]))
 
 
+def count_up(item: int) -> Iterator[tuple[int, int]]:
+    for step in range(3):
+        yield item, step
+        if item == 7 and step == 1:
+            os._exit(1)
+        if item < 0:
+            raise DatasetError(f"item {item} is negative")
+
+
+def test_a_stream_gives_what_workers_yield_and_what_stands_for_those_that_died(cluster):
+    results = list(cluster.stream(count_up, iter([5, 7, 9]), lost=lambda item: [("lost", item)]))
+
+    assert [result for index, result in results if index == 0] == [(5, 0), (5, 1), (5, 2)]
+    assert [result for index, result in results if index == 2] == [(9, 0), (9, 1), (9, 2)]
+    assert [result for index, result in results if index == 1][-1] == ("lost", 7)
+    assert {result for index, result in results if index == 1} <= {(7, 0), (7, 1), ("lost", 7)}
+    with pytest.raises(DatasetError, match=r"^item -1 is negative$"):
+        list(cluster.stream(count_up, [-1], lost=lambda item: []))
+
+
 def test_items_are_drawn_only_as_tasks_finish(cluster):
     drawn = []
 

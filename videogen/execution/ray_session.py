@@ -16,25 +16,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from videogen.config.settings import apply_environment, environment_value
-from videogen.errors import ServiceError, StageFailedError, VideogenError
+from videogen.errors import ServiceError
 from videogen.execution.offspring import end, offspring
 from videogen.execution.ray_address import require_answer
-
-if TYPE_CHECKING:
-    from ray import ObjectRef
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 OBJECT_STORE_BYTES = 200_000_000
-_TASK_RETRIES = 2
 _END_GRACE_S = 2.0
 _REMOVE_TIMEOUT_S = 5.0
 _REMOVE_INTERVAL_S = 0.1
-_SHOWN_CHARACTERS = 200
 _SHORT_TEMP_ROOT = "/tmp"  # noqa: S108 - a socket's path may have 107 bytes; TMPDIR can be too long
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -147,26 +142,32 @@ class Cluster:
             StageFailedError: a worker process died under the same item again and again.
         """
         self.connect()
-        import ray  # noqa: PLC0415 - Ray is loaded only where it is used
+        from videogen.execution.fan_out import map_tasks  # noqa: PLC0415 - it loads Ray
 
         limit = max_in_flight or 2 * max(1, int(self.num_cpus() / num_cpus))
-        task = ray.remote(num_cpus=num_cpus, max_retries=_TASK_RETRIES)(function)
-        numbered = enumerate(items)
-        in_flight: dict[ObjectRef[Result], tuple[int, Item]] = {}
-        try:
-            while True:
-                for index, item in numbered:
-                    in_flight[task.remote(item)] = index, item
-                    if len(in_flight) >= limit:
-                        break
-                if not in_flight:
-                    return
-                (done, *_), _ = ray.wait(list(in_flight), num_returns=1)
-                index, item = in_flight.pop(done)
-                yield index, _result(done, item)
-        finally:
-            for reference in in_flight:
-                ray.cancel(reference, force=True)
+        yield from map_tasks(function, items, num_cpus=num_cpus, limit=limit)
+
+    def stream(
+        self,
+        function: Callable[[Item], Iterable[Result]],
+        items: Iterable[Item],
+        *,
+        lost: Callable[[Item], Iterable[Result]],
+    ) -> Iterator[tuple[int, Result]]:
+        """`(index, result)` of all that `function(item)` yields, item by item, as it is yielded.
+
+        Each item is a task of one CPU in a worker process; two for each CPU are submitted at a
+        time, and `items` is drawn from as they finish. Nothing is tried again here: where a worker
+        dies, `lost(item)` is called in this process, and what it answers stands for the rest of
+        what the worker would have yielded. What is outstanding is cancelled as `map` does.
+
+        Raises:
+            VideogenError: the very error that a task raised.
+        """
+        self.connect()
+        from videogen.execution.fan_out import stream_tasks  # noqa: PLC0415 - it loads Ray
+
+        yield from stream_tasks(function, items, limit=2 * self.num_cpus(), lost=lost)
 
     def _resources(self) -> dict[str, float]:
         self.connect()
@@ -231,31 +232,6 @@ class Cluster:
     def _change_environment(self, changes: dict[str, str | None]) -> None:
         self._environment_before = {name: environment_value(name) for name in changes}
         apply_environment(changes)
-
-
-def _result(reference: "ObjectRef[Result]", item: object) -> Result:
-    import ray  # noqa: PLC0415 - Ray is loaded only where it is used
-    from ray.exceptions import (  # noqa: PLC0415 - as above
-        RayError,
-        RayTaskError,
-        WorkerCrashedError,
-    )
-
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        if isinstance(error.cause, VideogenError):
-            raise error.cause from error
-        raise
-    except RayError as error:
-        shown = repr(item)[:_SHOWN_CHARACTERS]
-        if isinstance(error, WorkerCrashedError):
-            raise StageFailedError(
-                f"a worker process died {_TASK_RETRIES + 1} times while it worked on {shown}; most "
-                "often the memory is too small: run fewer at once"
-            ) from error
-        reason = " ".join(str(error).split())[:_SHOWN_CHARACTERS]
-        raise StageFailedError(f"Ray could not finish the task for {shown}: {reason}") from error
 
 
 def _remove(directory: Path) -> None:
