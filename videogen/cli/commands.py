@@ -8,6 +8,8 @@ import typer
 from videogen.cli import (
     bench_commands,
     configs,
+    dataset_commands,
+    dataset_options,
     generation,
     measures,
     run,
@@ -33,3 +35,6 @@ for _module in (run, stage_commands, generation, measures, configs):
     app.registered_groups.extend(_module.commands.registered_groups)
 app.add_typer(stack_commands.commands, name="stack")
 app.add_typer(bench_commands.commands, name="bench")
+for _module in (dataset_commands,):
+    dataset_options.group.registered_commands.extend(_module.commands.registered_commands)
+app.add_typer(dataset_options.group, name="dataset")

@@ -90,6 +90,18 @@ def connect(config: RunConfig, settings: Settings, progress: Progress) -> Iterat
         )
 
 
+@contextmanager
+def open_root(root: str | None, settings: Settings, progress: Progress) -> Iterator[ObjectStore]:
+    """The store at `root` for the length of the block, or the embedded one where it is None.
+
+    Changes this process's environment as `connect` does.
+    """
+    with ExitStack() as borrowed:
+        storage, environment = _storage(StorageConfig(root=root), settings, progress, borrowed)
+        apply_environment(environment)
+        yield open_store(storage)
+
+
 def _storage(
     storage: StorageConfig, settings: Settings, progress: Progress, borrowed: ExitStack
 ) -> tuple[StorageConfig, dict[str, str | None]]:

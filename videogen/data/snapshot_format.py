@@ -73,7 +73,12 @@ def head_key(dataset: str) -> str:
 
 def snapshot_key(dataset: str, digest: str) -> str:
     """Key of a snapshot."""
-    return f"datasets/{dataset}/snapshots/{digest}.json"
+    return f"{snapshots_prefix(dataset)}{digest}.json"
+
+
+def snapshots_prefix(dataset: str) -> str:
+    """Where a dataset's snapshots lie."""
+    return f"datasets/{dataset}/snapshots/"
 
 
 def part_key(dataset: str, sha256: str) -> str:

@@ -1,7 +1,7 @@
 """Who owns a run: one process at a time, by a lease object with a heartbeat.
 
-The lease says who may work; what counts as committed is what the run's pointer says
-(`pointer.py`), which moves only with the owner's token.
+The lease says who may work, and on which data; what counts as committed is what the run's pointer
+says (`pointer.py`), which moves only with the owner's token.
 """
 
 import json
@@ -27,12 +27,35 @@ LEASE_TTL_S = 60.0
 
 
 @dataclass(frozen=True)
+class DataUse:
+    """What an owner does with a dataset for as long as it holds the lease."""
+
+    dataset: str
+    snapshot: str | None = None
+    """Digest of the one that it reads."""
+    is_ingest: bool = False
+    """Whether it is making the next one."""
+
+
+@dataclass(frozen=True)
+class LiveLease:
+    """A lease that somebody holds."""
+
+    run_id: str
+    host: str
+    pid: int
+    use: DataUse | None
+    """None where its owner is of a videogen that did not say."""
+
+
+@dataclass(frozen=True)
 class _Claim:
     token: str
     host: str
     pid: int
     expires_at: float
     """Seconds since the epoch; 0 once released."""
+    use: DataUse | None = None
 
     def spell(self) -> bytes:
         return json.dumps({"format_version": 1, **asdict(self)}).encode()
@@ -41,7 +64,9 @@ class _Claim:
     def parse(cls, stored: Stored, key: str) -> "_Claim":
         try:
             document = json.loads(stored.data)
-            return cls(**{one.name: document[one.name] for one in fields(cls)})
+            use = document.get("use")
+            known = {one.name: document[one.name] for one in fields(cls) if one.name != "use"}
+            return cls(**known, use=None if use is None else DataUse(**use))
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptObjectError(f"{key}: not a lease; delete the object to go on") from error
 
@@ -114,22 +139,39 @@ class Lease:
 
 
 @contextmanager
-def hold_lease(store: ObjectStore, run_id: str) -> Iterator[Lease]:
-    """Own the run for the length of the block.
+def hold_lease(store: ObjectStore, run_id: str, use: DataUse | None = None) -> Iterator[Lease]:
+    """Own the run for the length of the block, and say what is done with which data.
 
     Raises `LeaseHeldError`, naming the owner, where another process owns it.
     """
-    lease = _acquire(store, run_id)
+    lease = _acquire(store, run_id, use)
     try:
         yield lease
     finally:
         lease.release()
 
 
-def _acquire(store: ObjectStore, run_id: str) -> Lease:
-    key = f"runs/{run_id}/lease"
+def live_leases(store: ObjectStore) -> Iterator[LiveLease]:
+    """The leases that are held now. Raises `CorruptObjectError` for an object that is none."""
+    for run_id in store.children("runs/"):
+        try:
+            stored = store.get(_key(run_id))
+        except ObjectMissingError:
+            continue
+        claim = _Claim.parse(stored, _key(run_id))
+        if not claim.is_free(time.time()):
+            yield LiveLease(run_id, claim.host, claim.pid, claim.use)
+
+
+def _key(run_id: str) -> str:
+    return f"runs/{run_id}/lease"
+
+
+def _acquire(store: ObjectStore, run_id: str, use: DataUse | None) -> Lease:
+    key = _key(run_id)
     now = time.time()
-    claim = _Claim(secrets.token_hex(16), socket.gethostname(), os.getpid(), now + LEASE_TTL_S)
+    expires_at = now + LEASE_TTL_S
+    claim = _Claim(secrets.token_hex(16), socket.gethostname(), os.getpid(), expires_at, use)
     try:
         stored = store.get(key)
     except ObjectMissingError:

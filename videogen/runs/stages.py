@@ -12,7 +12,7 @@ from videogen.errors import ConfigError
 from videogen.runs import stage_key as keys
 from videogen.runs.code_version import code_version
 from videogen.runs.handle import RunHandle
-from videogen.runs.lease import Lease, hold_lease
+from videogen.runs.lease import DataUse, Lease, hold_lease
 
 A = TypeVar("A", bound=Artifact)
 A_co = TypeVar("A_co", bound=Artifact, covariant=True)
@@ -80,7 +80,8 @@ def run_stage(
         return _link(handle, found)
     _refuse_other_config(handle, task.stage, key, force=force)
     began = monotonic()
-    with hold_lease(handle.store, handle.run_id) as lease:
+    use = DataUse(config.name, task.inputs.get("snapshot"))
+    with hold_lease(handle.store, handle.run_id, use) as lease:
         record = keys.begin(handle.store, key, handle.run_id)
         unfinished = () if force else tuple(reversed(record.runs))
         artifact = task.work(StageRun(handle, key, lease, unfinished))
@@ -99,7 +100,8 @@ def run_ingest(
     that finds nothing new answers with the snapshot that is there. Its key names that snapshot.
     """
     began = monotonic()
-    with hold_lease(handle.store, handle.run_id) as lease:
+    use = DataUse(config.name, is_ingest=True)
+    with hold_lease(handle.store, handle.run_id, use) as lease:
         dataset = work()
         lease.check()
         inputs = {"snapshot": dataset.snapshot}

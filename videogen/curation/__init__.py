@@ -1,0 +1,1 @@
+"""Looking after datasets: what is there, whether it is whole, and what is to go."""
