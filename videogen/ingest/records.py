@@ -1,7 +1,11 @@
-"""What became of each source: one document per source and ingest digest."""
+"""What became of each source: one document per source and ingest digest.
+
+A worker writes it once the shards with the source's clips are in the store, so whoever is killed
+later loses nothing. What all records say together is in the ledger (`ledger.py`).
+"""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -9,13 +13,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from videogen.data.clip_table import ClipRow, check_version
 from videogen.data.unusable import Reason
-from videogen.errors import CorruptObjectError
-from videogen.ingest.sources import Source
+from videogen.errors import CorruptObjectError, ObjectMissingError
+from videogen.ingest.source import GONE, Source
 from videogen.storage.base import ObjectStore
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _THREADS = 16
+_LIST_ABOVE = 256
 _PASSING: tuple[Reason, ...] = ("missing", "unreadable", "vanished")
+
+Status = Literal["ingested", "filtered", "duplicate", "quarantined"]
 
 
 class SourceRecord(BaseModel):
@@ -27,57 +34,84 @@ class SourceRecord(BaseModel):
     uri: str
     ingest_digest: str
     fingerprint: str
-    status: Literal["ingested", "quarantined"]
+    size_bytes: int = 0
+    status: Status
+    """`filtered`: no clip was left; `duplicate`: another source has the same content."""
     sha256: str | None = None
     duration_s: float = 0.0
     """What the headers say."""
     reason: Reason | None = None
+    """Why it is quarantined."""
     detail: str = ""
     frames: int = 0
+    """Ticks of the clock of `ingest.fps` that it lasts."""
     dropped_frames: int = 0
-    """At the source's end, too few for a clip."""
+    """Of those, in remainders too short for a clip."""
     corrupt_frames: int = 0
     """Damaged in the file; their neighbours stand in for them."""
+    filtered: dict[str, int] = {}
+    """Clips that were left out, by reason."""
     decisions: dict[str, str | int | float] = {}
     clips: tuple[ClipRow, ...] = ()
-    """Empty too where another source has the same content."""
 
-    @property
-    def may_pass(self) -> bool:
-        """Whether the reason may go away without the file changing."""
-        return self.reason in _PASSING
+    def holds_for(self, source: Source) -> bool:
+        """Whether this is still what became of the source, by all that the listing tells."""
+        return self.fingerprint == source.fingerprint and not may_pass(
+            self.reason, self.fingerprint
+        )
+
+
+def may_pass(reason: str | None, fingerprint: str) -> bool:
+    """Whether a reason may be gone although the file did not change, as a right that was given."""
+    return reason in _PASSING and fingerprint != GONE
 
 
 def record_key(dataset: str, uri: str, ingest_digest: str) -> str:
     """The key of a source's record."""
     name = hashlib.sha256(f"{uri}\n{ingest_digest}".encode()).hexdigest()
-    return f"datasets/{dataset}/sources/{name}.json"
+    return f"{_prefix(dataset)}{name}.json"
 
 
 def load_records(
-    store: ObjectStore, dataset: str, ingest_digest: str, sources: Iterable[Source]
+    store: ObjectStore, dataset: str, ingest_digest: str, uris: Iterable[str]
 ) -> dict[str, SourceRecord]:
-    """The records of those sources that have one, by URI."""
-    there = {info.key for info in store.list(f"datasets/{dataset}/sources/")}
-    keys = {source.uri: record_key(dataset, source.uri, ingest_digest) for source in sources}
-    wanted = {uri: key for uri, key in keys.items() if key in there}
+    """The records of those sources that have one, by URI.
+
+    Few are asked for one by one; for many, what is there is listed first. Raises
+    `CorruptObjectError` and `StorageError`.
+    """
+    keys = {uri: record_key(dataset, uri, ingest_digest) for uri in uris}
+    if len(keys) > _LIST_ABOVE:
+        asked = set(keys.values())
+        there = {one.key for one in store.list(_prefix(dataset)) if one.key in asked}
+        keys = {uri: key for uri, key in keys.items() if key in there}
     with ThreadPoolExecutor(_THREADS) as threads:
-        documents = threads.map(lambda key: _parse(store.get(key).data, key), wanted.values())
-        return dict(zip(wanted, documents, strict=True))
+        documents = threads.map(lambda key: _read(store, key), keys.values())
+        found = zip(keys, documents, strict=True)
+        return {uri: record for uri, record in found if record is not None}
 
 
-def write_record(
-    store: ObjectStore, dataset: str, record: SourceRecord, before: SourceRecord | None
-) -> None:
-    """Write a record, unless it says what the one before it said."""
-    if record != before:
-        key = record_key(dataset, record.uri, record.ingest_digest)
-        store.put(key, record.model_dump_json().encode())
+def write_records(store: ObjectStore, dataset: str, records: Sequence[SourceRecord]) -> None:
+    """Write records, in place of those before."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(lambda record: write_record(store, dataset, record), records))
 
 
-def _parse(data: bytes, key: str) -> SourceRecord:
+def write_record(store: ObjectStore, dataset: str, record: SourceRecord) -> None:
+    """Write one record, in place of the one before."""
+    key = record_key(dataset, record.uri, record.ingest_digest)
+    store.put(key, record.model_dump_json().encode())
+
+
+def _prefix(dataset: str) -> str:
+    return f"datasets/{dataset}/sources/"
+
+
+def _read(store: ObjectStore, key: str) -> SourceRecord | None:
     try:
-        record = SourceRecord.model_validate_json(data)
+        record = SourceRecord.model_validate_json(store.get(key).data)
+    except ObjectMissingError:
+        return None
     except ValidationError as error:
         raise CorruptObjectError(
             f"{key} is damaged or of a newer videogen: delete it, and its source is ingested again"
