@@ -129,6 +129,26 @@ def _member_bytes(data: bytes) -> int:
     return _BLOCK_BYTES + _padded(len(data))
 
 
+def read_facts(path: Path, key: str) -> dict[str, dict[str, object]]:
+    """What a shard on this machine says of its clips, by clip id; `key` is for errors.
+
+    Raises `CorruptObjectError` where it is no shard.
+    """
+    facts = {}
+    try:
+        with tarfile.open(path, mode="r:") as tar:
+            for member in tar:
+                clip_id, _, kind = member.name.partition(".")
+                file = tar.extractfile(member) if kind == "json" else None
+                if file is not None:
+                    facts[clip_id] = dict(json.load(file))
+    except (tarfile.TarError, ValueError, TypeError) as error:
+        raise CorruptObjectError(
+            f"{key} is not a shard: {error}: restore it, or ingest again with --force"
+        ) from error
+    return facts
+
+
 class ClipPlace(Protocol):
     """What is needed to find a clip and to check it; hex digests."""
 
