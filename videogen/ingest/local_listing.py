@@ -161,15 +161,16 @@ def _file(path: Path, label: str | None) -> Source:
 
 
 def _sequence(folder: Path, numbered: Numbered, label: str | None) -> Source:
-    uri = sequence_uri(f"{folder.as_uri()}/", numbered.members[0], numbered.prefix)
-    size_bytes = 0
-    fingerprints = []
-    for name in numbered.members:
-        image = _file(folder / name, None)
-        size_bytes += image.size_bytes
-        fingerprints.append((name, image.fingerprint))
+    images = [_file(folder / name, None) for name in numbered.members]
+    named = list(zip(numbered.members, images, strict=True))
+    problems = (f"{shown(name)}: {image.problem}" for name, image in named if image.problem)
     return Source(
-        uri, label, size_bytes, fingerprint_of_members(fingerprints), members=numbered.members
+        uri=sequence_uri(f"{folder.as_uri()}/", numbered.members[0], numbered.prefix),
+        label=label,
+        size_bytes=sum(image.size_bytes for image in images),
+        fingerprint=fingerprint_of_members((name, image.fingerprint) for name, image in named),
+        members=numbered.members,
+        problem=next(problems, None),
     )
 
 
