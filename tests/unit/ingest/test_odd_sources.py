@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -180,9 +181,12 @@ def test_directories_deeper_than_the_stack_are_searched_through(tmp_path: Path) 
             os.mkdir("d")  # noqa: PTH102 - the whole path is too long for one call at the end
             os.chdir("d")
         Path("deep.mp4").write_bytes(b"x")
+        os.chdir(home)
+        assert list(verdicts(tmp_path)) == ["deep.mp4"]
     finally:
         os.chdir(home)
-    assert list(verdicts(tmp_path)) == ["deep.mp4"]
+        # pytest's own removal is recursive, and would fail in a later session
+        subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
 
 
 def _written(path: Path) -> tuple[Source, ...]:
