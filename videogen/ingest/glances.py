@@ -1,0 +1,110 @@
+"""What shot detection keeps of a frame: small pictures, and the numbers that compare them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from videogen.data.frame_codec import Frame
+
+Plane = NDArray[np.float32]
+Colours = NDArray[np.float32]
+
+SIZE = 16
+"""Height and width of the colours that are compared."""
+_LUMA_SIZE = 32
+_LARGEST_SHIFT = 8
+BLANK = 4.0
+"""Standard deviation of luma, in levels, below which a picture has no structure to compare."""
+
+
+class Timed(Protocol):
+    """A frame with its time, as `video_io.TimedFrame` is."""
+
+    @property
+    def time_s(self) -> float:
+        """Since the first frame; strictly grows."""
+
+    @property
+    def picture(self) -> Frame:
+        """uint8 (h w c) RGB."""
+
+    @property
+    def change(self) -> float:
+        """Mean absolute difference from the frame before, in percent of the range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """One frame."""
+
+    time_s: float
+    change: float
+    """From the frame before in percent of the range: of the whole picture or of its colours."""
+    colours: Colours
+    """(16 16 3) flat, RGB from 0 to 255."""
+    luma: Plane
+    """(32 32), 0 to 255."""
+    brightness: float
+    contrast: float
+    """Standard deviation of luma."""
+
+
+def glance(frame: Timed, before: Glance | None) -> Glance:
+    """A frame in small; `before` is None for the first."""
+    image = Image.fromarray(frame.picture)
+    image = image.resize((_LUMA_SIZE, _LUMA_SIZE), Image.Resampling.BOX)
+    colours = np.asarray(image.reduce(_LUMA_SIZE // SIZE), dtype=np.float32).ravel()
+    luma = np.asarray(image.convert("L"), dtype=np.float32)
+    brightness = float(luma.mean())
+    centred = luma.ravel() - brightness
+    # FFmpeg looks at the whole frame, but not across a change of its size
+    change = 0.0 if before is None else max(frame.change, percent(colours, before.colours))
+    contrast = float(np.sqrt(centred @ centred / centred.size))
+    return Glance(frame.time_s, change, colours, luma, brightness, contrast)
+
+
+def percent(one: Colours, other: Colours) -> float:
+    """Mean absolute difference of colours, in percent of the range."""
+    return float(np.abs(one - other).mean()) / 2.55
+
+
+def likeness(one: Glance, other: Glance) -> float:
+    """Correlation of two pictures' luma, -1 to 1: exposure leaves it at 1. 0 where one is blank."""
+    if min(one.contrast, other.contrast) < BLANK:
+        return 0.0
+    product = float(np.mean((one.luma - one.brightness) * (other.luma - other.brightness)))
+    return product / (one.contrast * other.contrast)
+
+
+def unmoved_share(one: Glance, other: Glance) -> float:
+    """What is left of the difference once the best shift of the picture is undone, 0 to 1.
+
+    Shifts of up to a quarter of the frame each way are tried, every second pixel of 32, then those
+    beside the best one. Near 0 the camera moved; near 1 no movement of it explains the change.
+    """
+    unshifted = _shifted_error(one.luma, other.luma, (0, 0))
+    if unshifted == 0:
+        return 1.0
+    coarse = range(-_LARGEST_SHIFT, _LARGEST_SHIFT + 1, 2)
+    best = min(product(coarse, coarse), key=partial(_shifted_error, one.luma, other.luma))
+    near = product(*(range(place - 1, place + 2) for place in best))
+    return min(_shifted_error(one.luma, other.luma, shift) for shift in near) / unshifted
+
+
+def _shifted_error(one: Plane, other: Plane, shift: tuple[int, int]) -> float:
+    """Mean absolute difference where `one` and `other`, moved back by `shift`, overlap."""
+    (down, right), size = shift, _LUMA_SIZE
+    ours = one[max(0, -down) : size - max(0, down), max(0, -right) : size - max(0, right)]
+    theirs = other[max(0, down) : size + min(0, down), max(0, right) : size + min(0, right)]
+    return float(np.abs(ours - theirs).mean())
+
+
+def stacked(glances: Sequence[Glance]) -> Colours:
+    """Colours of several frames, (n, 768)."""
+    return np.stack([one.colours for one in glances])

@@ -1,0 +1,130 @@
+"""Fades and dissolves, seen in the glances of successive frames.
+
+A dissolve is a straight line between two pictures, and motion is not: it leaves the line, or a
+shift explains it. A fade is a picture that loses its contrast and keeps its structure.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.ingest.glances import Glance, likeness, percent, stacked
+
+MIN_FRAMES = 4
+"""Of a window in which a dissolve can be told from motion."""
+
+_MIN_DIFFERENCE = 4.0
+_MAX_LIKENESS = 0.7
+_MAX_OFF_LINE = 0.2
+_MAX_OFF_LINE_PLAIN = 0.02
+_PLAIN = 4.0
+_MIN_LOST = 0.5
+_MIN_MIXED = 2
+"""One mixed frame may be a cut that an encoder or a deinterlacer blurred."""
+_STEP_BACK = 0.08
+_MAX_STEP = 0.5
+"""Of a dissolve of three frames or more; a greater one is a cut."""
+_PURE = 0.1
+_CORE = 0.25
+_FADED = 0.3
+_FULL = 0.9
+_MIN_CONTRAST = 8.0
+_RISE = 1.05
+_SCALED_LIKENESS = 0.6
+_VISIBLE = 4.0
+
+
+def dissolved(window: Sequence[Glance]) -> range:
+    """Which of the window's frames mix its first and its last picture; empty where none do."""
+    none = range(0)
+    first, last = window[0], window[-1]
+    if (
+        len(window) < MIN_FRAMES
+        or percent(first.colours, last.colours) < _MIN_DIFFERENCE
+        or likeness(first, last) > _MAX_LIKENESS
+    ):
+        return none
+    pictures = stacked(window)
+    pictures -= pictures[0]
+    line = pictures[-1]
+    length = float(line @ line)
+    share = pictures @ line / length
+    mixed = np.flatnonzero((share > _PURE) & (share < 1 - _PURE))
+    steps = np.diff(share)
+    if len(mixed) < _MIN_MIXED or steps.min() < -_STEP_BACK or steps.max() > _MAX_STEP:
+        return none
+    off = pictures - share[:, None] * line
+    off_line = float(np.einsum("ij,ij->i", off, off).mean()) / length
+    if not _are_mixed([window[at] for at in (0, *mixed, -1)], share[[0, *mixed, -1]], off_line):
+        return none
+    return _extent(share, mixed)
+
+
+def _extent(share: NDArray[np.float32], mixed: NDArray[np.int64]) -> range:
+    """The mixed frames, without those that motion before or after it makes seem mixed.
+
+    A dissolve takes as long for its middle half as for the two ends together.
+    """
+    core = np.flatnonzero((share > _CORE) & (share < 1 - _CORE))
+    if not len(core):
+        return range(int(mixed[0]), int(mixed[-1]) + 1)
+    margin = (int(core[-1]) - int(core[0])) // 2 + 1
+    start = max(int(mixed[0]), int(core[0]) - margin)
+    return range(start, min(int(mixed[-1]), int(core[-1]) + margin) + 1)
+
+
+def _are_mixed(pictures: Sequence[Glance], share: NDArray[np.float32], off_line: float) -> bool:
+    """Whether those between the first and the last are sums of these two.
+
+    Details of two pictures do not coincide, so they are fainter in a sum of them: of their energy,
+    shares s and 1 - s leave s^2 and (1 - s)^2. Motion leaves all of it. Where there are no details,
+    a straight line is the sign.
+    """
+    details = np.array([_detail(one) for one in pictures])
+    unmixed = (1 - share) * details[0] + share * details[-1]
+    if unmixed.mean() < _PLAIN:
+        return off_line <= _MAX_OFF_LINE_PLAIN
+    mixed = (1 - share) ** 2 * details[0] + share**2 * details[-1]
+    lost, expected = (unmixed - details).sum(), (unmixed - mixed).sum()
+    return off_line <= _MAX_OFF_LINE and bool(lost >= _MIN_LOST * expected)
+
+
+def _detail(one: Glance) -> float:
+    """Mean squared difference of neighbouring pixels."""
+    across, down = np.diff(one.luma, axis=1), np.diff(one.luma, axis=0)
+    return float(np.mean(across * across)) + float(np.mean(down * down))
+
+
+def faded(window: Sequence[Glance]) -> range:
+    """Which frames of a window fade its first picture out, or fade a later one in from it."""
+    out = _fade(window)
+    if out:
+        return range(out.start, out.stop)
+    first = window[0].contrast
+    peak = max(one.contrast for one in window)
+    if first > _FADED * peak:
+        return range(0)
+    end = next(at for at, one in enumerate(window) if one.contrast >= _FULL * peak)
+    back = _fade(window[end::-1])
+    return range(end - back.stop + 1, end - back.start + 1) if back else back
+
+
+def _fade(window: Sequence[Glance]) -> range:
+    """Which frames fade the first picture out, down to what is left of it, that one included."""
+    whole = window[0]
+    last = whole.contrast
+    if last < _MIN_CONTRAST:
+        return range(0)
+    start = 0
+    for at, one in enumerate(window):
+        if one.contrast > _RISE * last:
+            break
+        last = one.contrast
+        if last < _FULL * whole.contrast and not start:
+            start = at
+        if last <= _FADED * whole.contrast:
+            return range(start, at + 1) if at > start else range(0)
+        if start and last > _VISIBLE and likeness(whole, one) < _SCALED_LIKENESS:
+            break
+    return range(0)
