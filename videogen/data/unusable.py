@@ -18,6 +18,7 @@ Reason = Literal[
     "vanished",
     "missing frames",
     "hdr",
+    "unsupported",
     "crashes the decoder",
     "stalls the decoder",
 ]

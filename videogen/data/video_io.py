@@ -1,42 +1,41 @@
-"""Reads video files: the frames upright, cropped, resized and in RGB, at a constant rate.
+"""Reads video sources: every frame upright, cut to shape, resized and in RGB, with its time.
 
-Refuses nothing silently: whatever keeps a file from being read whole is an `UnusableSourceError`.
-HDR is not tone-mapped and interlaced video is not deinterlaced.
+Sources are video files of any kind that FFmpeg reads, animated WebP, and sequences of images.
+Refuses nothing silently: whatever keeps a source from being read whole is an
+`UnusableSourceError`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-import av
-import av.container
-import av.filter
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.data.containers import is_cut_short
-from videogen.data.picture import Decisions, Picture, decide, filters
-from videogen.data.resample import nearest_in_time, steady_times
-from videogen.data.unusable import Reason, UnusableSourceError
+from videogen.data.animation import Animation
+from videogen.data.containers import webp_canvas
+from videogen.data.footage import Counts, Footage
+from videogen.data.geometry import Look
+from videogen.data.image_files import ImageFiles
+from videogen.data.picture import Decisions
+from videogen.data.render import Renderer
+from videogen.data.resample import MAX_GAP_S, nearest_in_time, steady_times
+from videogen.data.survey import survey
+from videogen.data.unusable import UnusableSourceError
+from videogen.data.video_file import VideoFile
 
 Frame = NDArray[np.uint8]
 
 VIDEO_EXTENSIONS = frozenset(
     f".{name}"
     for name in (
-        *("mp4", "m4v", "mov", "3gp", "mkv", "webm", "avi", "wmv", "flv", "gif"),
-        *("mpg", "mpeg", "ts", "mts", "m2ts", "mxf", "ogv"),
+        *("mp4", "m4v", "mov", "3gp", "3g2", "f4v", "mkv", "webm", "avi", "wmv", "asf", "flv"),
+        *("mpg", "mpeg", "m2v", "vob", "ts", "mts", "m2ts", "mxf", "ogv", "dv", "nut", "ivf"),
+        *("y4m", "h264", "hevc", "mjpeg", "gif", "webp"),
     )
 )
-MAX_PIXELS = 1 << 26
-"""Of one coded frame; checked before a frame is decoded."""
-
-_DEFAULT_RATE = Fraction(25)
-_SILENT_CUT_SHARE = 0.05
-_SILENT_CUT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,16 @@ class ReadRule:
     """How a source is read."""
 
     size: tuple[int, int] | None = None
-    """Height and width of the frames that come out; None: as they are stored."""
+    """Height and width of the frames that come out; None: as stored, upright, square pixels."""
     crop: Literal["centre", "smart", "letterbox", "none"] = "centre"
+    """To the shape of `size`: cut the centre, cut where it moves, pad with black, or stretch."""
     crop_bars: bool = False
+    """Cut off black bars first."""
     hdr: Literal["tone-map", "quarantine"] = "tone-map"
     sequence_fps: float = 24.0
+    """Of image sequences."""
     max_corrupt_fraction: float = 0.01
+    """Of a source's frames; above it, it is unusable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,6 @@ class TimedFrame:
     """How much `change` stands out, 0 to 100; a cut is above 10 or so."""
 
 
-@dataclass
-class Counts:
-    """Frames that came out of the decoder."""
-
-    decoded: int = 0
-    corrupt: int = 0
-
-
 @dataclass(frozen=True)
 class VideoFacts:
     """What a file's headers and packets say of its video."""
@@ -88,34 +83,16 @@ class VideoFacts:
 
 
 class VideoReader:
-    """One open video file; a context manager.
+    """One open source; a context manager.
 
     `path` is a file, or the images of a sequence in order. Raises `UnusableSourceError` on opening
     and while frames are read.
     """
 
     def __init__(self, path: Path | Sequence[Path], rule: ReadRule | None = None) -> None:
-        path = path if isinstance(path, Path) else path[0]
-        self._path = path
         self._rule = rule or ReadRule()
-        self._size = self._rule.size
-        self.counts = Counts()
-        self._container = _open(path)
-        try:
-            if "mov" in self._container.format.name and is_cut_short(path):
-                raise self._unusable("truncated", "its data ends before its index says")
-            self._stream = _video_stream(path, self._container)
-            self._check_budget(self._stream.codec_context.width, self._stream.codec_context.height)
-        except UnusableSourceError:
-            self._container.close()
-            raise
-        self._stream.thread_type = "NONE"
-        self._stream.codec_context.thread_count = 1
-        self._rate = self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_RATE
-        self._graph: av.filter.Graph | None = None
-        self._graph_input: Picture | None = None
-        self.decisions: Decisions | None = None
-        """Known once the first frame is out."""
+        self._footage = _open(path, self._rule.sequence_fps)
+        self._renderer: Renderer | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -126,107 +103,74 @@ class VideoReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._container.close()
+        self._footage.close()
 
     @property
     def duration_s(self) -> float:
         """What the headers say, 0 where they do not."""
-        if self._stream.duration is not None and self._stream.time_base is not None:
-            return float(self._stream.duration * self._stream.time_base)
-        return (self._container.duration or 0) / av.time_base
-
-    def facts(self) -> VideoFacts:
-        """Count the packets; leaves no frame to be read."""
-        context = self._stream.codec_context
-        try:
-            packets = sum(packet.size > 0 for packet in self._container.demux(self._stream))
-        except av.error.FFmpegError as error:
-            raise self._unusable("corrupt", f"{error.strerror or error}") from error
-        return VideoFacts(
-            codec=context.name,
-            height=context.height,
-            width=context.width,
-            fps=float(self._rate),
-            num_frames=packets,
-            duration_s=self.duration_s,
-        )
+        return self._footage.duration_s
 
     @property
     def period_s(self) -> float:
-        """How long a frame is shown, on average."""
-        return float(1 / self._rate)
+        """How long a frame is shown, on average by the headers; at most `MAX_GAP_S`."""
+        rate = float(self._footage.rate)
+        return min(MAX_GAP_S, 1 / rate) if rate > 0 else MAX_GAP_S
+
+    @property
+    def counts(self) -> Counts:
+        """Frames so far."""
+        return self._footage.counts
+
+    @property
+    def decisions(self) -> Decisions | None:
+        """How the frames are read; known once the first is out."""
+        first = self._renderer.first if self._renderer else None
+        return first.decisions if first else None
 
     def frames(self) -> Iterator[TimedFrame]:
-        """Every good frame, at the source's own rate."""
-        for time_s, frame in steady_times(self._decoded(), self.period_s):
-            picture, change, score = self._picture(frame)
-            yield TimedFrame(time_s, picture, change, score)
-        self._check_whole()
+        """Every good frame, at the source's own rate; they can be had once."""
+        rule, footage = self._rule, self._footage
+        look = Look()
+        if rule.crop_bars or rule.crop == "smart":
+            look = survey(footage, bars=rule.crop_bars, motion=rule.crop == "smart")
+        want = (rule.size, rule.crop)
+        renderer = Renderer(footage, want, look, maps_hdr=rule.hdr == "tone-map")
+        self._renderer = renderer
+        kept = 0
+        for time_s, frame in steady_times(footage.decoded(), self.period_s):
+            kept += 1
+            for rendered in renderer.render(time_s, frame):
+                yield TimedFrame(*rendered)
+        for rendered in renderer.flush():
+            yield TimedFrame(*rendered)
+        footage.counts.late = footage.counts.decoded - footage.counts.corrupt - kept
+        self._check()
 
-    def _decoded(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
-        """Presentation time in the file's clock and frame; corrupt ones are counted, not given."""
-        self._end_s = 0.0
-        try:
-            for frame in self._container.decode(self._stream):
-                self.counts.decoded += 1
-                self._end_s = max(self._end_s, _end_s(frame))
-                if frame.is_corrupt:
-                    self.counts.corrupt += 1
-                else:
-                    yield _time_s(frame), frame
-        except av.error.FFmpegError as error:
-            seen = self.counts.decoded
-            detail = f"{error.strerror or error} after {seen} frames"
-            raise self._unusable("truncated" if seen else "corrupt", detail) from error
-
-    def _check_whole(self) -> None:
-        decoded, corrupt = self.counts.decoded, self.counts.corrupt
-        if decoded == 0:
-            raise self._unusable("empty", "its video stream has no frame")
-        if corrupt > self._rule.max_corrupt_fraction * decoded:
-            raise self._unusable("corrupt", f"{corrupt} of {decoded} frames are damaged")
-        if "mov" in self._container.format.name:
-            return  # looked at before; and an edit list may well hide frames
-        missing_s = self.duration_s - self._end_s
-        if missing_s > max(_SILENT_CUT_S, _SILENT_CUT_SHARE * self.duration_s):
-            raise self._unusable(
-                "truncated", f"ends {missing_s:.1f} s before its {self.duration_s:.1f} s"
-            )
-
-    def _picture(self, frame: av.VideoFrame) -> tuple[Frame, float, float]:
-        like = _describe(frame, self._stream)
-        try:
-            if self._graph is None or like != self._graph_input:
-                self._check_budget(frame.width, frame.height)
-                decided = decide(like, self._stream.codec_context.name, float(self._rate))
-                self.decisions = self.decisions or decided
-                self._graph = _build_graph(frame, filters(like, decided, self._size))
-                self._graph_input = like
-            self._graph.vpush(frame)
-            out = self._graph.vpull()
-            picture = np.asarray(out.to_ndarray(format="rgb24"), dtype=np.uint8)
-            told = out.metadata
-            change = float(told.get("lavfi.scd.mafd", 0.0))
-            return picture, change, float(told.get("lavfi.scd.score", 0.0))
-        except av.error.FFmpegError as error:
-            raise self._unusable("corrupt", f"cannot be converted to RGB: {error}") from error
-
-    def _check_budget(self, width: int, height: int) -> None:
-        if width <= 0 or height <= 0:
-            raise self._unusable("corrupt", "its headers give no frame size")
-        if width * height > MAX_PIXELS:
-            raise self._unusable(
-                "too large", f"{width} x {height} pixels, the limit is {MAX_PIXELS} a frame"
-            )
-
-    def _unusable(self, reason: Reason, detail: str) -> UnusableSourceError:
-        return UnusableSourceError(reason, str(self._path), detail)
+    def _check(self) -> None:
+        counts, name = self.counts, self._footage.name
+        if counts.decoded == 0:
+            raise UnusableSourceError("empty", name, "its video stream has no frame")
+        if counts.corrupt > self._rule.max_corrupt_fraction * counts.decoded:
+            detail = f"{counts.corrupt} of {counts.decoded} frames are damaged"
+            raise UnusableSourceError("corrupt", name, detail)
+        self._footage.check_whole()
 
 
 def probe(path: Path) -> VideoFacts:
-    """Look at a file without decoding it. Raises `UnusableSourceError`."""
-    with VideoReader(path) as reader:
-        return reader.facts()
+    """Look at a video file without decoding it. Raises `UnusableSourceError`."""
+    file = VideoFile(path)
+    try:
+        width, height = file.size
+        return VideoFacts(
+            codec=file.codec,
+            height=height,
+            width=width,
+            fps=float(file.rate),
+            num_frames=file.count_packets(),
+            duration_s=file.duration_s,
+        )
+    finally:
+        file.close()
 
 
 def read_video(
@@ -251,67 +195,11 @@ def read_video(
             yield picture
 
 
-def _open(path: Path) -> av.container.InputContainer:
-    name = str(path)
+def _open(path: Path | Sequence[Path], sequence_fps: float) -> Footage:
+    if not isinstance(path, Path):
+        return ImageFiles(path, sequence_fps)
     try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise UnusableSourceError("zero-byte", name, "the file has no content")
-        return av.open(str(path.absolute()), options={"protocol_whitelist": "file"})
-    except av.error.FFmpegError as error:
-        if is_cut_short(path):
-            raise UnusableSourceError("truncated", name, "ends before its index") from error
-        detail = f"not a video, or its headers are damaged ({error.strerror or error})"
-        raise UnusableSourceError("corrupt", name, detail) from error
-    except FileNotFoundError as error:
-        raise UnusableSourceError("missing", name, "there is no such file") from error
-    except OSError as error:
-        raise UnusableSourceError("unreadable", name, error.strerror or str(error)) from error
-
-
-def _video_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
-    cover = av.stream.Disposition.attached_pic
-    for stream in container.streams.video:
-        if not stream.disposition & cover:
-            return stream
-    raise UnusableSourceError(
-        "no video stream", str(path), f"it has {len(container.streams)} streams, none of video"
-    )
-
-
-def _describe(frame: av.VideoFrame, stream: av.VideoStream) -> Picture:
-    return Picture(
-        width=frame.width,
-        height=frame.height,
-        format=frame.format.name,
-        rotation=frame.rotation,
-        matrix=int(frame.colorspace),
-        range=int(frame.color_range),
-        aspect=stream.sample_aspect_ratio or Fraction(1),
-    )
-
-
-def _build_graph(frame: av.VideoFrame, chain: list[tuple[str, str]]) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    graph.threads = 1
-    base = frame.time_base or Fraction(1, av.time_base)
-    source = (
-        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
-        f":time_base={base.numerator}/{base.denominator}"
-    )
-    steps = [("buffer", source), *chain, ("scdet", "threshold=100"), ("buffersink", "")]
-    graph.link_nodes(*(graph.add(name, arguments or None) for name, arguments in steps))
-    graph.configure()
-    return graph
-
-
-def _time_s(frame: av.VideoFrame) -> float | None:
-    if frame.pts is None or frame.time_base is None:
-        return None
-    return float(frame.pts * frame.time_base)
-
-
-def _end_s(frame: av.VideoFrame) -> float:
-    if frame.time_base is None:
-        return 0.0
-    return float(((frame.pts or 0) + (frame.duration or 0)) * frame.time_base)
+        is_animated_webp = webp_canvas(path) is not None
+    except OSError:
+        is_animated_webp = False  # a video file's errors are told in its own words
+    return Animation(path) if is_animated_webp else VideoFile(path)

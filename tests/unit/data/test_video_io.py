@@ -85,7 +85,7 @@ def test_an_untagged_file_is_read_by_its_height(tmp_path: Path, height: int, mat
         pictures = np.stack([one.picture for one in reader.frames()]).astype(int)
     assert np.abs(pictures - RED).max() <= 4
     assert reader.decisions is not None
-    assert (reader.decisions.matrix, reader.decisions.matrix_from) == (matrix, "height")
+    assert (reader.decisions.matrix, reader.decisions.matrix_from) == (matrix, "size")
     assert reader.decisions.range_from in ("tag", "default")
 
 

@@ -1,0 +1,140 @@
+"""A look at a few frames before all are read: black bars, and where it moves.
+
+Suspicion is cheap, proof is thorough: key frames that are spread over the file tell that there are
+no bars in nearly every file that has none. Where few key frames agree on bars, many frames of the
+beginning must agree too.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from itertools import pairwise
+from typing import cast
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from videogen.data.footage import Footage
+from videogen.data.geometry import Bars, Look
+
+_MAX_PLACES = 12
+_FRAMES_PER_PLACE = 50
+"""A place costs about as much as two frames, so the look takes a few percent of the read."""
+_SURE = 6
+"""Key frames that prove bars by themselves."""
+_SKIM_FRAMES = 600
+_SKIM_EVERY = 8
+
+_BLACK_MEAN = 8.0
+_BLACK_MOST = 40
+"""Of 255: what compression leaves of black, and its ringing beside a bright edge."""
+_SHOWS_SOMETHING = 24.0
+"""Mean of a frame's brightest row; a frame that is darker tells nothing of bars."""
+_LEAST_SHARE = 0.02
+_MOST_SHARE = 0.35
+"""Of the frame's height or width, on one side."""
+_UNEVEN_SHARE = 0.02
+"""Bars of one picture are alike on both sides; a dark ceiling is none."""
+
+_RUN = 5
+_MOTION_BINS = 64
+_MOTION_LEAST = 12
+"""Levels; noise changes less."""
+_MOTION_SKIM = 120
+
+
+def survey(footage: Footage, *, bars: bool, motion: bool) -> Look:
+    """Black bars (where asked for) and the motion along each axis (where asked for)."""
+    found = _bars(footage) if bars else Bars()
+    if not motion:
+        return Look(bars=found)
+    runs = [run for run in footage.glimpses(_places(footage), _RUN) if len(run) > 1]
+    pairs = [(run[0], run[-1]) for run in runs]
+    if len(pairs) < _SURE:
+        pairs += pairwise(footage.skim(_MOTION_SKIM, _RUN))
+    along_x, along_y = _motion(pairs)
+    return Look(found, along_x, along_y)
+
+
+def _places(footage: Footage) -> int:
+    frames = footage.duration_s * float(footage.rate)
+    return int(np.clip(frames / _FRAMES_PER_PLACE, 3, _MAX_PLACES))
+
+
+def _bars(footage: Footage) -> Bars:
+    """The bars that all frames have in common."""
+    seen: list[Bars] = []
+    for run in footage.glimpses(_places(footage), 1):
+        seen += _bars_of(run)
+        if seen and not _likely(reduce(_common, seen), run[0]):
+            return Bars()
+    if 0 < len(seen) < _SURE:
+        for frame in footage.skim(_SKIM_FRAMES, _SKIM_EVERY):
+            seen += _bars_of([frame])
+            if not _likely(reduce(_common, seen), frame):
+                return Bars()
+    first = next(footage.skim(1, 1), None)
+    return _likely(reduce(_common, seen), first) if seen and first is not None else Bars()
+
+
+def _bars_of(frames: Iterable[av.VideoFrame]) -> Iterator[Bars]:
+    """Of each frame that shows something."""
+    for frame in frames:
+        gray = cast("NDArray[np.uint8]", frame.reformat(format="gray").to_ndarray())
+        rows, columns = _is_black(gray, axis=1), _is_black(gray, axis=0)
+        if gray.mean(axis=1).max() > _SHOWS_SOMETHING and not (rows.all() or columns.all()):
+            yield Bars(*_ends(rows), *_ends(columns))
+
+
+def _is_black(gray: NDArray[np.uint8], axis: int) -> NDArray[np.bool_]:
+    black: NDArray[np.bool_] = (gray.mean(axis=axis) <= _BLACK_MEAN) & (
+        gray.max(axis=axis) <= _BLACK_MOST
+    )
+    return black
+
+
+def _ends(black: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many are black from the start on, and from the end back."""
+    shown = np.flatnonzero(~black)
+    return int(shown[0]), int(len(black) - 1 - shown[-1])
+
+
+def _common(one: Bars, other: Bars) -> Bars:
+    return Bars(
+        min(one.top, other.top),
+        min(one.bottom, other.bottom),
+        min(one.left, other.left),
+        min(one.right, other.right),
+    )
+
+
+def _likely(bars: Bars, frame: av.VideoFrame) -> Bars:
+    """The bars of those axes where they are wide enough and alike."""
+    top, bottom = _alike(bars.top, bars.bottom, frame.height)
+    left, right = _alike(bars.left, bars.right, frame.width)
+    return Bars(top, bottom, left, right)
+
+
+def _alike(first: int, last: int, length: int) -> tuple[int, int]:
+    is_even = abs(first - last) <= max(2, _UNEVEN_SHARE * length)
+    if is_even and _LEAST_SHARE * length <= min(first, last) <= _MOST_SHARE * length:
+        return first, last
+    return 0, 0
+
+
+def _motion(
+    pairs: Iterable[tuple[av.VideoFrame, av.VideoFrame]],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """How much changes between the frames of a pair, in bins along x and along y."""
+    total = np.zeros((_MOTION_BINS, _MOTION_BINS))
+    for first, last in pairs:
+        change = np.abs(_thumbnail(last) - _thumbnail(first))
+        total += np.where(change >= _MOTION_LEAST, change, 0)
+    return tuple(total.sum(axis=0).tolist()), tuple(total.sum(axis=1).tolist())
+
+
+def _thumbnail(frame: av.VideoFrame) -> NDArray[np.int16]:
+    small = frame.reformat(
+        width=_MOTION_BINS, height=_MOTION_BINS, format="gray", interpolation="AREA"
+    )
+    return small.to_ndarray().astype(np.int16)

@@ -1,0 +1,226 @@
+"""Video files by way of FFmpeg: opening, decoding frame by frame, and what is wrong with them."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import av.container
+
+from videogen.data.containers import is_cut_short
+from videogen.data.footage import LONGEST_S, MAX_PIXELS, Counts
+from videogen.data.unusable import Reason, UnusableSourceError
+
+_DEFAULT_RATE = Fraction(25)
+_SILENT_CUT_SHARE = 0.05
+_SILENT_CUT_S = 1.0
+_HIDDEN_SHARE = 0.5
+_HIDDEN_S = 60.0
+_LIMITS = {"max_pixels": str(MAX_PIXELS)}
+
+
+class VideoFile:
+    """One open video file, decoded on one thread. Raises `UnusableSourceError`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.counts = Counts()
+        self._container = _open(path)
+        try:
+            if is_cut_short(path):
+                raise self._unusable("truncated", "its data ends before its headers say")
+            self._stream = video_stream(str(path), self._container)
+            context = self._stream.codec_context
+            check_budget(str(path), context.width, context.height)
+            if self.duration_s > LONGEST_S:
+                hours = self.duration_s / 3600
+                detail = f"its header claims {hours:.0f} hours, more than {LONGEST_S / 3600:.0f}"
+                raise self._unusable("corrupt", detail)
+        except UnusableSourceError:
+            self._container.close()
+            raise
+        limit(self._stream)
+        self._end_s = 0.0
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self._path)
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the codec."""
+        return self._stream.codec_context.name
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, by the headers."""
+        return self._stream.codec_context.width, self._stream.codec_context.height
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second on average, by the headers."""
+        return self._stream.average_rate or self._stream.guessed_rate or _DEFAULT_RATE
+
+    @property
+    def pixel_aspect(self) -> Fraction | None:
+        """Width of a pixel by its height, of the container or else of the codec."""
+        return self._stream.sample_aspect_ratio
+
+    @property
+    def duration_s(self) -> float:
+        """What the headers say, 0 where they do not."""
+        if self._stream.duration is not None and self._stream.time_base is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        return (self._container.duration or 0) / av.time_base
+
+    def count_packets(self) -> int:
+        """Packets of the video stream; leaves no frame to be read."""
+        try:
+            return sum(packet.size > 0 for packet in self._container.demux(self._stream))
+        except av.error.FFmpegError as error:
+            raise self._unusable("corrupt", f"{error.strerror or error}") from error
+
+    def decoded(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
+        """Presentation time in the file's clock and frame; corrupt ones are counted, not given.
+
+        A packet that cannot be decoded counts as a corrupt frame.
+        """
+        counts = self.counts
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    frames = self._stream.decode(packet)
+                except av.error.FFmpegError:
+                    counts.decoded += 1
+                    counts.corrupt += 1
+                    continue
+                for frame in frames:
+                    counts.decoded += 1
+                    time_s = frame.time
+                    self._note_end(frame, time_s)
+                    if frame.is_corrupt:
+                        counts.corrupt += 1
+                    else:
+                        yield time_s, frame
+        except av.error.FFmpegError as error:
+            detail = f"{error.strerror or error} after {counts.decoded} frames"
+            raise self._unusable("truncated" if counts.decoded else "corrupt", detail) from error
+
+    def check_whole(self) -> None:
+        """Refuse a file whose frames end well before its headers say.
+
+        An edit list may well hide frames of MP4 and QuickTime files, whose boxes were looked at.
+        """
+        claim_s = self.duration_s
+        missing_s = claim_s - self._end_s
+        if "mov" in self._container.format.name:
+            if missing_s > max(_HIDDEN_S, _HIDDEN_SHARE * claim_s):
+                detail = f"its header claims {claim_s:.1f} s, its frames end at {self._end_s:.1f} s"
+                raise self._unusable("corrupt", detail)
+        elif missing_s > max(_SILENT_CUT_S, _SILENT_CUT_SHARE * claim_s):
+            raise self._unusable("truncated", f"ends {missing_s:.1f} s before its {claim_s:.1f} s")
+
+    def glimpses(self, places: int, run: int) -> Iterator[list[av.VideoFrame]]:
+        """Frames from up to `places` key frames on, which are spread over the file."""
+        try:
+            with _open(self._path) as container:
+                stream = video_stream(self.name, container)
+                limit(stream)
+                yield from self._seek_through(container, stream, places, run)
+        except av.error.FFmpegError:
+            return  # what is wrong with the file is found when it is read
+
+    def skim(self, limit: int, every: int) -> Iterator[av.VideoFrame]:
+        """Every so many of the first `limit` frames, from a second look at the file."""
+        again = VideoFile(self._path)
+        try:
+            for _, frame in islice(again.decoded(), 0, limit, every):
+                yield frame
+        except UnusableSourceError:
+            return  # likewise
+        finally:
+            again.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._container.close()
+
+    def _seek_through(
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        places: int,
+        run: int,
+    ) -> Iterator[list[av.VideoFrame]]:
+        seen: int | None = None
+        start = container.start_time or 0
+        for place in range(places):
+            offset_s = self.duration_s * place / places
+            container.seek(start + int(offset_s * av.time_base))
+            frames = [*islice(container.decode(stream), run)]
+            if not frames or (seen is not None and (frames[0].pts or 0) <= seen):
+                continue
+            seen = frames[0].pts or 0
+            yield [frame for frame in frames if not frame.is_corrupt]
+
+    def _note_end(self, frame: av.VideoFrame, time_s: float | None) -> None:
+        if time_s is not None and time_s >= self._end_s:
+            self._end_s = time_s + float((frame.duration or 0) * (frame.time_base or 0))
+
+    def _unusable(self, reason: Reason, detail: str) -> UnusableSourceError:
+        return UnusableSourceError(reason, self.name, detail)
+
+
+def check_budget(name: str, width: int, height: int) -> None:
+    """Refuse frames without a size, or of more pixels than are decoded here.
+
+    Raises:
+        UnusableSourceError: with the numbers.
+    """
+    if width <= 0 or height <= 0:
+        detail = f"its headers give no frame size, or one of more than {MAX_PIXELS} pixels"
+        raise UnusableSourceError("corrupt", name, detail)
+    if width * height > MAX_PIXELS:
+        detail = f"{width} x {height} pixels, the limit is {MAX_PIXELS} a frame"
+        raise UnusableSourceError("too large", name, detail)
+
+
+def limit(stream: av.VideoStream) -> None:
+    """Decode on one thread, and never a frame beyond the budget: workers run in parallel."""
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    stream.codec_context.options = {**stream.codec_context.options, **_LIMITS}
+
+
+def video_stream(name: str, container: av.container.InputContainer) -> av.VideoStream:
+    """The first stream of video that is no cover picture.
+
+    Raises:
+        UnusableSourceError: there is none.
+    """
+    cover = av.stream.Disposition.attached_pic
+    for stream in container.streams.video:
+        if not stream.disposition & cover:
+            return stream
+    detail = f"it has {len(container.streams)} streams, none of video"
+    raise UnusableSourceError("no video stream", name, detail)
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise UnusableSourceError("zero-byte", name, "the file has no content")
+        return av.open(str(path.absolute()), options={"protocol_whitelist": "file", **_LIMITS})
+    except av.error.FFmpegError as error:
+        if is_cut_short(path):
+            raise UnusableSourceError("truncated", name, "ends before its index") from error
+        detail = f"not a video, or its headers are damaged ({error.strerror or error})"
+        raise UnusableSourceError("corrupt", name, detail) from error
+    except FileNotFoundError as error:
+        raise UnusableSourceError("missing", name, "there is no such file") from error
+    except OSError as error:
+        raise UnusableSourceError("unreadable", name, error.strerror or str(error)) from error
