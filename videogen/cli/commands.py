@@ -10,6 +10,8 @@ from videogen.cli import (
     configs,
     dataset_commands,
     dataset_options,
+    dataset_upkeep,
+    dataset_views,
     generation,
     measures,
     run,
@@ -35,6 +37,6 @@ for _module in (run, stage_commands, generation, measures, configs):
     app.registered_groups.extend(_module.commands.registered_groups)
 app.add_typer(stack_commands.commands, name="stack")
 app.add_typer(bench_commands.commands, name="bench")
-for _module in (dataset_commands,):
+for _module in (dataset_commands, dataset_upkeep, dataset_views):
     dataset_options.group.registered_commands.extend(_module.commands.registered_commands)
 app.add_typer(dataset_options.group, name="dataset")

@@ -50,6 +50,13 @@ class Workplace:
     settings: Settings
     progress: Progress
 
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow as the environment names it, else the embedded one."""
+        from videogen.stack import embedded
+
+        return self.settings.tracking_uri or embedded.tracking_uri(self.settings)
+
 
 @contextmanager
 def opened(root: str | None, progress: str) -> Iterator[Workplace]:
@@ -57,6 +64,11 @@ def opened(root: str | None, progress: str) -> Iterator[Workplace]:
     settings = Settings.from_environment()
     with shown(style_of(progress)) as report, open_root(root, settings, report) as store:
         yield Workplace(store, settings, report)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def spelled_size(num_bytes: float) -> str:

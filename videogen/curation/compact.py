@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from videogen.artifacts import Artifact
+from videogen.curation.holdings import rows_in
 from videogen.curation.listing import find_snapshot
 from videogen.curation.repack import Repacker, by_shard, moved
+from videogen.curation.source_records import repoint
 from videogen.data.clip_table import ClipRow
 from videogen.data.snapshot import Snapshot, rewrite
 from videogen.progress import Progress, ProgressEvent, silent
@@ -94,6 +96,7 @@ def _carry_out(
 
     total = len(plan.shards)
     after = rewrite(store, before.dataset, before.document.ingest_digest, change)
+    repoint(store, rows_in(before.clips, plan.shards), after)
     progress(ProgressEvent("compact", total, total, "shards", before.dataset))
     return after
 

@@ -1,0 +1,118 @@
+"""Every byte that holds or shows forgotten sources is deleted, with all versions of its object.
+
+What is to go is written into the tombstones first, so an interrupted purge can be finished.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+
+from videogen.artifacts import Artifact
+from videogen.curation.holdings import Chain, Holdings, find_holdings
+from videogen.curation.listing import require_head
+from videogen.curation.source_records import ledger_keys, unpublished
+from videogen.curation.uses import RunUse, Tracked
+from videogen.data.forgotten import Tombstone, read_tombstone, write_tombstone
+from videogen.data.shards import shard_key
+from videogen.data.snapshot import load_snapshot
+from videogen.data.snapshot_format import snapshot_key
+from videogen.errors import StorageError
+from videogen.ingest.records import record_key
+from videogen.progress import Progress, ProgressEvent
+from videogen.storage.base import ObjectStore
+
+_FEATURES = "features/"
+
+
+class Purged(Artifact):
+    """How much was deleted, by kind."""
+
+    snapshots: int
+    objects: int
+    """Shards, parts, records, ledgers, features and previews, in the store."""
+    sheets: int
+    """Files of evaluations in the tracking system."""
+
+
+def purge(
+    store: ObjectStore,
+    dataset: str,
+    digests: frozenset[str],
+    known: tuple[Tracked, Sequence[RunUse]],
+    progress: Progress,
+) -> Purged:
+    """Delete what `find_holdings` finds, and what earlier purges of these sources left.
+
+    The newest snapshots must be free of the sources. Raises `StorageError`, also where another
+    writer has brought one of their shards back meanwhile.
+    """
+    tracked, runs = known
+    held = find_holdings(store, dataset, digests, Chain.read(store, dataset))
+    newest = set(require_head(store, dataset).lineages.values())
+    if newest & held.touching:
+        raise StorageError(
+            f"dataset {dataset} got clips out of shards that are to be purged, from another "
+            "writer: run the command again when it is done"
+        )
+    stones = [stone for one in digests if (stone := read_tombstone(store, dataset, one))]
+    snapshots = held.touching | {one for stone in stones for one in stone.snapshots}
+    keys = {
+        *(key for stone in stones for key in stone.keys),
+        *_objects(store, dataset, held),
+        *_shown(store, snapshots, runs),
+    }
+    _note(store, dataset, stones, snapshots, keys)
+    sheets = tracked.purge_sheets(snapshots, store)
+    everything = [*sorted(keys), *(snapshot_key(dataset, one) for one in sorted(snapshots))]
+    for done, key in enumerate(everything):
+        progress(ProgressEvent("purge", done, len(everything), "objects", key))
+        store.purge(key)
+    progress(ProgressEvent("purge", len(everything), len(everything), "objects", dataset))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for stone in stones:
+        done_stone = Tombstone(
+            source_sha256=stone.source_sha256, forgotten_at=stone.forgotten_at, purged_at=now
+        )
+        write_tombstone(store, dataset, done_stone)
+    return Purged(snapshots=len(snapshots), objects=len(keys), sheets=sheets)
+
+
+def _note(
+    store: ObjectStore,
+    dataset: str,
+    stones: Sequence[Tombstone],
+    snapshots: Collection[str],
+    keys: Collection[str],
+) -> None:
+    left = {"snapshots": tuple(sorted(snapshots)), "keys": tuple(sorted(keys))}
+    for stone in stones:
+        write_tombstone(store, dataset, stone.model_copy(update=left))
+
+
+def _objects(store: ObjectStore, dataset: str, held: Holdings) -> Iterator[str]:
+    """What of the dataset goes: a source whose clips go unpublished is to be decoded again."""
+    yield from (shard_key(dataset, shard) for shard in held.shards)
+    yield from held.parts
+    yield from held.records
+    published = {
+        digest: load_snapshot(store, dataset, snapshot).source_digests
+        for digest, snapshot in require_head(store, dataset).lineages.items()
+    }
+    for record in unpublished(store, dataset, published):
+        if not held.shards.isdisjoint(clip.shard for clip in record.clips):
+            yield record_key(dataset, record.uri, record.ingest_digest)
+    yield from ledger_keys(store, dataset)
+
+
+def _shown(store: ObjectStore, snapshots: Collection[str], runs: Sequence[RunUse]) -> Iterator[str]:
+    """Features of the clips, and the sheets and previews of evaluations that may show them.
+
+    What is below a run's `evaluation/` does not say what it shows: the results of the run do.
+    """
+    for extractor in store.children(_FEATURES):
+        for snapshot in snapshots:
+            found = store.list(f"{_FEATURES}{extractor}/{snapshot}/")
+            yield from (info.key for info in found)
+    for run in runs:
+        if run.stages_with(snapshots):
+            yield from run.previews
+            yield from (info.key for info in store.list(f"runs/{run.run_id}/evaluation/"))
