@@ -23,15 +23,16 @@ Result = TypeVar("Result")
 class Here:
     """Runs the tasks of a stage in this process, one after the other."""
 
-    def map(
+    def stream(
         self,
-        function: Callable[[Item], Result],
+        function: Callable[[Item], Iterable[Result]],
         items: Iterable[Item],
-        **_: Any,  # noqa: ANN401 - how many at once, and on what: one, here
+        **_: Any,  # noqa: ANN401 - no worker dies here
     ) -> Iterator[tuple[int, Result]]:
-        """See `videogen.ingest.stage.Tasks.map`."""
+        """See `videogen.ingest.stage.Tasks.stream`."""
         for index, item in enumerate(items):
-            yield index, function(item)
+            for result in function(item):
+                yield index, result
 
 
 class FewerWorkers:
@@ -41,15 +42,15 @@ class FewerWorkers:
         self._cluster = cluster
         self._num_workers = num_workers
 
-    def map(
+    def stream(
         self,
-        function: Callable[[Item], Result],
+        function: Callable[[Item], Iterable[Result]],
         items: Iterable[Item],
         **options: Any,  # noqa: ANN401 - those of the cluster
     ) -> Iterator[tuple[int, Result]]:
-        """See `videogen.ingest.stage.Tasks.map`."""
+        """See `videogen.ingest.stage.Tasks.stream`."""
         limited = {**options, "max_in_flight": self._num_workers}
-        yield from self._cluster.map(function, items, **limited)
+        yield from self._cluster.stream(function, items, **limited)
 
 
 def decode(path: Path) -> int:

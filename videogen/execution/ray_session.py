@@ -153,13 +153,13 @@ class Cluster:
         items: Iterable[Item],
         *,
         lost: Callable[[Item], Iterable[Result]],
+        max_in_flight: int | None = None,
     ) -> Iterator[tuple[int, Result]]:
         """`(index, result)` of all that `function(item)` yields, item by item, as it is yielded.
 
-        Each item is a task of one CPU in a worker process; two for each CPU are submitted at a
-        time, and `items` is drawn from as they finish. Nothing is tried again here: where a worker
-        dies, `lost(item)` is called in this process, and what it answers stands for the rest of
-        what the worker would have yielded. What is outstanding is cancelled as `map` does.
+        Each item is a task of one CPU in a worker process; submitted, drawn and cancelled as by
+        `map`. Nothing is tried again here: where a worker dies, `lost(item)` is called in this
+        process, and what it answers stands for the rest of what the worker would have yielded.
 
         Raises:
             VideogenError: the very error that a task raised.
@@ -167,7 +167,8 @@ class Cluster:
         self.connect()
         from videogen.execution.fan_out import stream_tasks  # noqa: PLC0415 - it loads Ray
 
-        yield from stream_tasks(function, items, limit=2 * self.num_cpus(), lost=lost)
+        limit = max_in_flight or 2 * self.num_cpus()
+        yield from stream_tasks(function, items, limit=limit, lost=lost)
 
     def _resources(self) -> dict[str, float]:
         self.connect()

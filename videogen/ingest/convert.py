@@ -1,249 +1,139 @@
-"""What a worker does with sources: look at them, and turn groups of them into shards.
+"""What a worker does with sources: tell their contents apart, and turn groups of them into shards.
 
-Both functions run in other processes: they open the store anew, and answer with small documents.
-What is wrong with a source is part of the answer; only storage errors are raised.
+Both functions run in other processes: they open the store anew, and yield small documents. What is
+wrong with a source is part of what they yield; only storage errors are raised.
 """
 
+import resource
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from videogen.config.sections import IngestConfig, StorageConfig
-from videogen.data.clip_table import ClipRow
-from videogen.data.frame_codec import Frame, choose_codec
-from videogen.data.picture import Decisions
-from videogen.data.resample import nearest_in_time
-from videogen.data.shards import ShardWriter, Written, shard_key
-from videogen.data.unusable import Reason, UnusableSourceError
-from videogen.data.video_io import ReadRule, VideoReader
-from videogen.ingest.clips import Cut, CutCounts, CutRule, clip_id, cut, split_of
+from videogen.data.unusable import UnusableSourceError
+from videogen.ingest.fetching import hash_file, local_copy
+from videogen.ingest.packing import Packer
+from videogen.ingest.reading import Spooled, spool_clips
+from videogen.ingest.records import SourceRecord, write_record, write_records
 from videogen.ingest.scratch import working_directory
-from videogen.ingest.sources import Source, hash_file, local_copy
+from videogen.ingest.tasks import (
+    Converted,
+    ConvertTask,
+    Fresh,
+    Hashed,
+    HashTask,
+    Reading,
+    Target,
+    forgotten,
+    quarantined,
+)
 from videogen.storage.base import ObjectStore
 from videogen.storage.connect import open_store
 
-_IN_SHARDS = frozenset(
-    (
-        *("clip_id", "source_sha256", "start_s", "end_s", "frames", "fps"),
-        *("height", "width", "codec", "colour", "split"),
-    )
-)
-"""What of a row a shard repeats: nothing of where the source or the clip lies."""
+_RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
-@dataclass(frozen=True)
-class Target:
-    """Which dataset clips go to, and how they are made."""
-
-    storage: StorageConfig
-    dataset: str
-    ingest: IngestConfig
-    ingest_digest: str
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """A source by its content and headers; `sha256` None or `reason` not None: unusable."""
-
-    source: Source
-    sha256: str | None = None
-    duration_s: float = 0.0
-    """What the headers say; 0 where they do not."""
-    reason: Reason | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class InspectTask:
-    """Sources to look at."""
-
-    target: Target
-    sources: tuple[Source, ...]
-
-    def __repr__(self) -> str:
-        """For errors about the task."""
-        return _named(self.sources)
-
-
-@dataclass(frozen=True)
-class ConvertTask:
-    """Sources whose clips are packed together, in this order."""
-
-    target: Target
-    sources: tuple[Inspection, ...]
-
-    def __repr__(self) -> str:
-        """For errors about the task."""
-        return _named([inspection.source for inspection in self.sources])
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What became of one source."""
-
-    inspection: Inspection
-    reason: Reason | None = None
-    detail: str = ""
-    clips: tuple[ClipRow, ...] = ()
-    frames: int = 0
-    dropped_frames: int = 0
-    corrupt_frames: int = 0
-    decisions: dict[str, str | int | float] = field(default_factory=dict)
-
-
-def inspect_sources(task: InspectTask) -> tuple[Inspection, ...]:
-    """Hash sources and read their headers."""
+def hash_sources(task: HashTask) -> Iterator[Hashed]:
+    """The sha256 of each source."""
     with working_directory() as directory:
-        return tuple(_inspect(task.target, source, directory) for source in task.sources)
+        for source in task.sources:
+            try:
+                with local_copy(source, task.target.storage, directory) as local:
+                    sha256 = hash_file(local)
+            except UnusableSourceError:
+                yield Hashed(source, None)
+            else:
+                yield Hashed(source, sha256)
 
 
-def convert_sources(task: ConvertTask) -> tuple[Conversion, ...]:
-    """Write the shards of a group to the store; a source counts whole or not at all."""
+def convert_sources(task: ConvertTask) -> Iterator[Reading | Converted]:
+    """Write the shards of a group to the store; a source counts whole or not at all.
+
+    Tells about a source while it is read. When all shards are in the store, the records are
+    written, and told: whatever happens to this process then, no source is decoded again.
+    """
     store = open_store(task.target.storage)
-    with working_directory() as directory:
-        return _GroupWriter(task.target, store, directory).convert(task.sources)
+    made: list[_Made] = []
+    with (
+        working_directory() as directory,
+        Packer(task.target, store, directory) as packer,
+    ):
+        worker = _Worker(task.target, store, directory, packer)
+        for fresh in task.sources:
+            one = yield from worker.convert(fresh)
+            made.append(one)
+        packer.finish()
+        records = [
+            one.record.model_copy(update={"clips": packer.placed(one.clip_ids)}) for one in made
+        ]
+        write_records(store, task.target.dataset, records)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT_BYTES
+    for one, record in zip(made, records, strict=True):
+        yield Converted(record, one.decoded, peak)
 
 
-def _inspect(target: Target, source: Source, directory: Path) -> Inspection:
-    sha256: str | None = None
-    try:
-        with local_copy(source, target.storage, directory) as path:
-            sha256 = hash_file(path)
-            with VideoReader(path) as reader:
-                return Inspection(source, sha256, reader.duration_s)
-    except UnusableSourceError as error:
-        return Inspection(source, sha256, reason=error.reason, detail=error.detail)
+@dataclass(frozen=True)
+class _Made:
+    """What became of a source, before its shards are in the store."""
+
+    record: SourceRecord
+    clip_ids: tuple[str, ...] = ()
+    decoded: int = 0
 
 
-class _GroupWriter:
-    """Packs the clips of a group; rows are complete once their shard is finished."""
+@dataclass(frozen=True)
+class _Worker:
+    """Converts the sources of a group."""
 
-    def __init__(self, target: Target, store: ObjectStore, directory: Path) -> None:
-        self._target = target
-        self._store = store
-        self._directory = directory
-        self._placed: dict[str, ClipRow] = {}
-        height, width = target.ingest.resolution
-        self._rule = CutRule(
-            min_frames=target.ingest.min_clip_frames,
-            max_frames=target.ingest.max_clip_frames,
-            stride=target.ingest.clip_stride,
-            fps=target.ingest.fps,
-            height=height,
-            width=width,
-            codec=choose_codec(target.ingest.codec, height, width),
-            filters=target.ingest.filters,
-        )
+    target: Target
+    store: ObjectStore
+    directory: Path
+    packer: Packer
 
-    def convert(self, sources: tuple[Inspection, ...]) -> tuple[Conversion, ...]:
-        """The conversions in the order of the sources."""
-        conversions = []
-        with ShardWriter(self._directory, self._target.ingest.shard_size_bytes) as writer:
-            for inspection in sources:
-                try:
-                    conversions.append(self._convert(inspection, writer))
-                except UnusableSourceError as error:
-                    conversions.append(
-                        Conversion(inspection, reason=error.reason, detail=error.detail)
-                    )
-            self._upload(writer.finish())
-        return tuple(
-            replace(one, clips=tuple(self._placed[row.clip_id] for row in one.clips))
-            for one in conversions
-        )
-
-    def _convert(self, inspection: Inspection, writer: ShardWriter) -> Conversion:
+    def convert(self, fresh: Fresh) -> Generator[Reading, None, _Made]:
         """Spool a source's clips, and pack them once all of it was read."""
-        counts = CutCounts()
-        spooled: list[tuple[Cut, int]] = []
-        storage = self._target.storage
-        with tempfile.TemporaryFile(dir=self._directory) as spool:
-            with local_copy(inspection.source, storage, self._directory) as path:
-                if hash_file(path) != inspection.sha256:
-                    raise UnusableSourceError("vanished", str(path), "it changed meanwhile")
-                rule = ReadRule(size=(self._rule.height, self._rule.width))
-                with VideoReader(path, rule) as reader:
-                    for one in cut(_pictures(reader, self._rule.fps), self._rule, counts):
-                        spool.write(one.data)
-                        spooled.append((replace(one, data=b""), len(one.data)))
-            if not spooled or reader.decisions is None:
-                raise UnusableSourceError(
-                    "too short",
-                    inspection.source.uri,
-                    f"{counts.frames} frames at {self._rule.fps:g} frames/s, "
-                    f"a clip needs {self._rule.min_frames}",
-                )
+        source, target = fresh.source, self.target
+        sha256: str | None = None
+        with tempfile.TemporaryFile(dir=self.directory) as spool:
+
+            def give_up() -> None:
+                detail = f"no frame came for {target.ingest.stall_timeout_s:g} s"
+                record = quarantined(target, fresh, sha256, "stalls the decoder", detail)
+                write_record(self.store, target.dataset, record)
+
+            try:
+                with local_copy(source, target.storage, self.directory) as local:
+                    sha256 = hash_file(local)
+                    _check_same(fresh, sha256)
+                    if sha256 in target.forgotten:
+                        return _Made(forgotten(target, fresh, sha256))
+                    spooled = yield from spool_clips(source, local, target.ingest, spool, give_up)
+            except UnusableSourceError as error:
+                return _Made(quarantined(target, fresh, sha256, error.reason, error.detail))
             spool.seek(0)
-            rows = tuple(
-                self._pack(
-                    writer, inspection, replace(one, data=spool.read(size)), reader.decisions
-                )
-                for one, size in spooled
-            )
-        return Conversion(
-            inspection=inspection,
-            clips=rows,
-            frames=counts.frames,
-            dropped_frames=counts.dropped,
-            corrupt_frames=reader.counts.corrupt,
-            decisions=reader.decisions.as_document(),
-        )
-
-    def _pack(
-        self, writer: ShardWriter, inspection: Inspection, one: Cut, decisions: Decisions
-    ) -> ClipRow:
-        """Append a clip to the shard; the row's shard and offset are filled in by `_upload`."""
-        target, rule = self._target, self._rule
-        source_sha256 = inspection.sha256 or ""
-        row = ClipRow(
-            clip_id=clip_id(source_sha256, one, target.ingest_digest),
-            source=inspection.source.uri,
-            source_sha256=source_sha256,
-            start_s=one.start_s,
-            end_s=one.end_s,
-            shard="",
-            offset=0,
-            length=len(one.data),
-            sha256="",
-            frames=one.frames,
-            fps=rule.fps,
-            height=rule.height,
-            width=rule.width,
-            codec=rule.codec,
-            colour=decisions.colour,
-            split=split_of(source_sha256, target.ingest.holdout_fraction),
-            label=inspection.source.label,
-            brightness=one.look.brightness,
-            contrast=one.look.contrast,
-            motion=one.look.motion,
-            perceptual_hash=one.look.perceptual_hash,
-        )
-        facts = {name: value for name, value in asdict(row).items() if name in _IN_SHARDS}
-        facts |= {"ingest_digest": target.ingest_digest, "decisions": decisions.as_document()}
-        self._placed[row.clip_id] = row
-        self._upload(writer.add(row.clip_id, facts, one.data))
-        return row
-
-    def _upload(self, written: Written | None) -> None:
-        if written is None:
-            return
-        self._store.upload(shard_key(self._target.dataset, written.sha256), written.path)
-        written.path.unlink()
-        for clip in written.clips:
-            self._placed[clip.clip_id] = replace(
-                self._placed[clip.clip_id],
-                shard=written.sha256,
-                offset=clip.offset,
-                sha256=clip.sha256,
-            )
+            clip_ids = self.packer.add(source, sha256, spooled, spool)
+        record = _record(target, fresh, sha256, spooled)
+        return _Made(record, tuple(clip_ids), spooled.decoded)
 
 
-def _named(sources: Sequence[Source]) -> str:
-    more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    return f"{sources[0].shown}{more}"
+def _check_same(fresh: Fresh, sha256: str) -> None:
+    if fresh.sha256 not in (None, sha256):
+        raise UnusableSourceError("vanished", fresh.source.shown, "it changed while it was read")
 
 
-def _pictures(reader: VideoReader, fps: float) -> Iterator[tuple[int, Frame]]:
-    timed = ((one.time_s, (0, one.picture)) for one in reader.frames())
-    return (picture for _, picture in nearest_in_time(timed, fps, reader.period_s))
+def _record(target: Target, fresh: Fresh, sha256: str, spooled: Spooled) -> SourceRecord:
+    return SourceRecord(
+        uri=fresh.source.uri,
+        ingest_digest=target.ingest_digest,
+        fingerprint=fresh.source.fingerprint,
+        size_bytes=fresh.source.size_bytes,
+        status="ingested" if spooled.clips else "filtered",
+        sha256=sha256,
+        duration_s=spooled.duration_s,
+        frames=spooled.counts.frames,
+        dropped_frames=spooled.counts.dropped,
+        corrupt_frames=spooled.corrupt,
+        filtered=spooled.counts.filtered,
+        decisions=spooled.decisions.as_document(),
+    )

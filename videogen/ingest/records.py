@@ -20,7 +20,7 @@ from videogen.storage.base import ObjectStore
 FORMAT_VERSION = 2
 _THREADS = 16
 _LIST_ABOVE = 256
-_PASSING: tuple[Reason, ...] = ("missing", "unreadable", "vanished")
+PASSING: tuple[Reason, ...] = ("missing", "unreadable", "vanished")
 
 Status = Literal["ingested", "filtered", "duplicate", "quarantined"]
 
@@ -63,7 +63,7 @@ class SourceRecord(BaseModel):
 
 def may_pass(reason: str | None, fingerprint: str) -> bool:
     """Whether a reason may be gone although the file did not change, as a right that was given."""
-    return reason in _PASSING and fingerprint != GONE
+    return reason in PASSING and fingerprint != GONE
 
 
 def record_key(dataset: str, uri: str, ingest_digest: str) -> str:

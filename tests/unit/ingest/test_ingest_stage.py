@@ -20,9 +20,9 @@ from videogen.data.snapshot import head, load_snapshot
 from videogen.data.synthetic import sample_clip, write_samples
 from videogen.data.video_write import write_video
 from videogen.errors import CorruptObjectError, DatasetError, SourceError
-from videogen.ingest.convert import ConvertTask, Inspection, InspectTask
 from videogen.ingest.planning import target_of
 from videogen.ingest.stage import current_dataset, ingest, plan
+from videogen.ingest.tasks import ConvertTask, Fresh, HashTask
 from videogen.progress import ProgressEvent, silent
 from videogen.storage.local import LocalStore
 
@@ -38,20 +38,20 @@ class Here:
         self._backwards = backwards
         self._stop_after = stop_after
 
-    def map(
+    def stream(
         self,
-        function: Callable[[Item], Result],
+        function: Callable[[Item], Iterable[Result]],
         items: Iterable[Item],
         *,
-        num_cpus: float = 1,
-        max_in_flight: int | None = None,
+        lost: Callable[[Item], Iterable[Result]],
     ) -> Iterator[tuple[int, Result]]:
         self.calls += 1
         numbered = list(enumerate(items))
         for index, item in reversed(numbered) if self._backwards else numbered:
             if self._stop_after == 0 and function.__name__ == "convert_sources":
                 raise KeyboardInterrupt
-            yield index, function(item)
+            for result in function(item):
+                yield index, result
             if self._stop_after and function.__name__ == "convert_sources":
                 self._stop_after -= 1
 
@@ -239,9 +239,9 @@ def test_without_head_the_next_ingest_makes_it_and_what_is_damaged_anew_from_the
 
 def test_a_task_is_named_by_its_sources(videos: Path, store: LocalStore) -> None:
     planned = plan(config_for(store, videos), store)
-    task = InspectTask(target_of(config_for(store, videos), store), planned.new)
+    task = HashTask(target_of(config_for(store, videos), store, planned), planned.new)
     assert repr(task) == f"{videos / 'sample-00000.mp4'} and 7 more"
-    group = ConvertTask(task.target, tuple(Inspection(one) for one in planned.new[:1]))
+    group = ConvertTask(task.target, tuple(Fresh(one) for one in planned.new[:1]))
     assert repr(group) == str(videos / "sample-00000.mp4")
 
 
