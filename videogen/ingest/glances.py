@@ -82,19 +82,22 @@ def likeness(one: Glance, other: Glance) -> float:
     return product / (one.contrast * other.contrast)
 
 
-def unmoved_share(one: Glance, other: Glance) -> float:
-    """What is left of the difference once the best shift of the picture is undone, 0 to 1.
+def unmoved_change(one: Glance, other: Glance) -> float:
+    """What is left of the change of luma, in percent, once the best shift of it is undone.
 
     Shifts of up to a quarter of the frame each way are tried, every second pixel of 32, then those
-    beside the best one. Near 0 the camera moved; near 1 no movement of it explains the change.
+    beside the best one.
     """
-    unshifted = _shifted_error(one.luma, other.luma, (0, 0))
-    if unshifted == 0:
-        return 1.0
     coarse = range(-_LARGEST_SHIFT, _LARGEST_SHIFT + 1, 2)
     best = min(product(coarse, coarse), key=partial(_shifted_error, one.luma, other.luma))
-    near = product(*(range(place - 1, place + 2) for place in best))
-    return min(_shifted_error(one.luma, other.luma, shift) for shift in near) / unshifted
+    down, right = (range(place - 1, place + 2) for place in best)
+    return min(_shifted_error(one.luma, other.luma, near) for near in product(down, right)) / 2.55
+
+
+def unmoved_share(one: Glance, other: Glance) -> float:
+    """The share of the change that a shift leaves: near 0 the camera moved; near 1 it did not."""
+    unshifted = _shifted_error(one.luma, other.luma, (0, 0)) / 2.55
+    return unmoved_change(one, other) / unshifted if unshifted else 1.0
 
 
 def _shifted_error(one: Plane, other: Plane, shift: tuple[int, int]) -> float:

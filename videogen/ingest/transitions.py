@@ -33,6 +33,8 @@ _MIN_CONTRAST = 8.0
 _RISE = 1.05
 _SCALED_LIKENESS = 0.6
 _VISIBLE = 4.0
+_MAX_LOSS = 0.6
+"""Of the contrast, from one frame to the next; more is a cut or a flash."""
 
 
 def dissolved(window: Sequence[Glance]) -> range:
@@ -118,7 +120,7 @@ def _fade(window: Sequence[Glance]) -> range:
         return range(0)
     start = 0
     for at, one in enumerate(window):
-        if one.contrast > _RISE * last:
+        if one.contrast > _RISE * last or last - one.contrast > _MAX_LOSS * whole.contrast:
             break
         last = one.contrast
         if last < _FULL * whole.contrast and not start:
