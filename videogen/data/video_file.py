@@ -1,6 +1,7 @@
 """Video files by way of FFmpeg: opening, decoding frame by frame, and what is wrong with them."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -78,7 +79,7 @@ class VideoFile:
     def count_packets(self) -> int:
         """Packets of the video stream; leaves no frame to be read."""
         try:
-            return sum(packet.size > 0 for packet in self._container.demux(self._stream))
+            return sum(packet.size > 0 for packet in self._packets())
         except av.error.FFmpegError as error:
             raise self._unusable("corrupt", f"{error.strerror or error}") from error
 
@@ -89,7 +90,7 @@ class VideoFile:
         """
         counts = self.counts
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._packets():
                 try:
                     frames = self._stream.decode(packet)
                 except av.error.FFmpegError:
@@ -129,7 +130,7 @@ class VideoFile:
                 stream = video_stream(self.name, container)
                 limit(stream)
                 yield from self._seek_through(container, stream, places, run)
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, IndexError):  # see `_packets`
             return  # what is wrong with the file is found when it is read
 
     def skim(self, limit: int, every: int) -> Iterator[av.VideoFrame]:
@@ -147,6 +148,14 @@ class VideoFile:
         """Let go of the file."""
         self._container.close()
 
+    def _packets(self) -> Iterator["av.Packet[av.VideoStream]"]:
+        """Of the video stream, and at the end the one that makes the decoder give what it holds.
+
+        Where a stream appears midway, as in MPEG-TS, PyAV 18 then looks for one it does not know.
+        """
+        with suppress(IndexError):
+            yield from self._container.demux(self._stream)
+
     def _seek_through(
         self,
         container: av.container.InputContainer,
@@ -159,11 +168,16 @@ class VideoFile:
         for place in range(places):
             offset_s = self.duration_s * place / places
             container.seek(start + int(offset_s * av.time_base))
-            frames = [*islice(container.decode(stream), run)]
-            if not frames or (seen is not None and (frames[0].pts or 0) <= seen):
-                continue
-            seen = frames[0].pts or 0
-            yield [frame for frame in frames if not frame.is_corrupt]
+            packet = next(container.demux(stream), None)
+            if packet is None or packet.size == 0 or packet.pos == seen:
+                continue  # the same key frame as before
+            seen = packet.pos
+            frames = stream.decode(packet)
+            if run == 1:
+                frames += stream.decode(None)  # else it comes only with the next ones
+            elif len(frames) < run:
+                frames += islice(container.decode(stream), run - len(frames))
+            yield [frame for frame in frames[:run] if not frame.is_corrupt]
 
     def _note_end(self, frame: av.VideoFrame, time_s: float | None) -> None:
         if time_s is not None and time_s >= self._end_s:
@@ -203,6 +217,8 @@ def video_stream(name: str, container: av.container.InputContainer) -> av.VideoS
     cover = av.stream.Disposition.attached_pic
     for stream in container.streams.video:
         if not stream.disposition & cover:
+            if stream.codec_context is None:  # PyAV's types do not know
+                raise UnusableSourceError("corrupt", name, "no decoder here knows its codec")
             return stream
     detail = f"it has {len(container.streams)} streams, none of video"
     raise UnusableSourceError("no video stream", name, detail)
@@ -214,7 +230,11 @@ def _open(path: Path) -> av.container.InputContainer:
         with path.open("rb") as file:
             if not file.read(1):
                 raise UnusableSourceError("zero-byte", name, "the file has no content")
-        return av.open(str(path.absolute()), options={"protocol_whitelist": "file", **_LIMITS})
+        return av.open(
+            str(path.absolute()),
+            options={"protocol_whitelist": "file", **_LIMITS},
+            metadata_errors="replace",  # titles are in any encoding, or damaged
+        )
     except av.error.FFmpegError as error:
         if is_cut_short(path):
             raise UnusableSourceError("truncated", name, "ends before its index") from error
