@@ -1,13 +1,12 @@
 """A look at a few frames before all are read: black bars, and where it moves.
 
-Suspicion is cheap, proof is thorough: key frames that are spread over the file tell that there are
-no bars in nearly every file that has none. Where few key frames agree on bars, many frames of the
-beginning must agree too.
+Suspicion is cheap, proof is thorough: bars are on every frame, so the first one that shows
+something tells that there are none in nearly every file that has none. Where it has some, key
+frames that are spread over the file must agree, and frames of the beginning where there are few.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import reduce
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import cast
 
 import av
@@ -20,9 +19,9 @@ from videogen.data.geometry import Bars, Look
 _MAX_PLACES = 12
 _FRAMES_PER_PLACE = 50
 """A place costs about as much as two frames, so the look takes a few percent of the read."""
-_SURE = 6
-"""Key frames that prove bars by themselves."""
-_SKIM_FRAMES = 600
+_SURE = 12
+"""Frames that prove bars."""
+_SKIM_FRAMES = 240
 _SKIM_EVERY = 8
 
 _BLACK_MEAN = 8.0
@@ -40,17 +39,18 @@ _RUN = 5
 _MOTION_BINS = 64
 _MOTION_LEAST = 12
 """Levels; noise changes less."""
-_MOTION_SKIM = 120
+_MOTION_SURE = 3
+_MOTION_SKIM = 60
 
 
-def survey(footage: Footage, *, bars: bool, motion: bool) -> Look:
+def survey(footage: Footage, first: av.VideoFrame, *, bars: bool, motion: bool) -> Look:
     """Black bars (where asked for) and the motion along each axis (where asked for)."""
-    found = _bars(footage) if bars else Bars()
+    found = _bars(footage, first) if bars else Bars()
     if not motion:
         return Look(bars=found)
     runs = [run for run in footage.glimpses(_places(footage), _RUN) if len(run) > 1]
     pairs = [(run[0], run[-1]) for run in runs]
-    if len(pairs) < _SURE:
+    if len(pairs) < _MOTION_SURE:
         pairs += pairwise(footage.skim(_MOTION_SKIM, _RUN))
     along_x, along_y = _motion(pairs)
     return Look(found, along_x, along_y)
@@ -61,29 +61,36 @@ def _places(footage: Footage) -> int:
     return int(np.clip(frames / _FRAMES_PER_PLACE, 3, _MAX_PLACES))
 
 
-def _bars(footage: Footage) -> Bars:
+def _bars(footage: Footage, first: av.VideoFrame) -> Bars:
     """The bars that all frames have in common."""
-    seen: list[Bars] = []
-    for run in footage.glimpses(_places(footage), 1):
-        seen += _bars_of(run)
-        if seen and not _likely(reduce(_common, seen), run[0]):
-            return Bars()
-    if 0 < len(seen) < _SURE:
-        for frame in footage.skim(_SKIM_FRAMES, _SKIM_EVERY):
-            seen += _bars_of([frame])
-            if not _likely(reduce(_common, seen), frame):
+    common: Bars | None = None
+    informative = 0
+    for frame in chain([first], _witnesses(footage)):
+        if informative == _SURE:
+            break
+        seen = _bars_of(frame)
+        if seen is not None:
+            informative += 1
+            common = _likely(_common(common, seen), frame) if common else _likely(seen, frame)
+            if not common:
                 return Bars()
-    first = next(footage.skim(1, 1), None)
-    return _likely(reduce(_common, seen), first) if seen and first is not None else Bars()
+    return common or Bars()
 
 
-def _bars_of(frames: Iterable[av.VideoFrame]) -> Iterator[Bars]:
-    """Of each frame that shows something."""
-    for frame in frames:
-        gray = cast("NDArray[np.uint8]", frame.reformat(format="gray").to_ndarray())
-        rows, columns = _is_black(gray, axis=1), _is_black(gray, axis=0)
-        if gray.mean(axis=1).max() > _SHOWS_SOMETHING and not (rows.all() or columns.all()):
-            yield Bars(*_ends(rows), *_ends(columns))
+def _witnesses(footage: Footage) -> Iterator[av.VideoFrame]:
+    """Frames from all over the file, then from its beginning."""
+    for run in footage.glimpses(_places(footage), 1):
+        yield from run
+    yield from footage.skim(_SKIM_FRAMES, _SKIM_EVERY)
+
+
+def _bars_of(frame: av.VideoFrame) -> Bars | None:
+    """Of a frame; None where it shows nothing."""
+    gray = cast("NDArray[np.uint8]", frame.reformat(format="gray").to_ndarray())
+    rows, columns = _is_black(gray, axis=1), _is_black(gray, axis=0)
+    if gray.mean(axis=1).max() <= _SHOWS_SOMETHING or rows.all() or columns.all():
+        return None
+    return Bars(*_ends(rows), *_ends(columns))
 
 
 def _is_black(gray: NDArray[np.uint8], axis: int) -> NDArray[np.bool_]:

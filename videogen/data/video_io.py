@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from videogen.data.animation import Animation
 from videogen.data.containers import webp_canvas
 from videogen.data.footage import Counts, Footage
-from videogen.data.geometry import Look
 from videogen.data.image_files import ImageFiles
 from videogen.data.picture import Decisions
 from videogen.data.render import Renderer
@@ -130,19 +129,19 @@ class VideoReader:
     def frames(self) -> Iterator[TimedFrame]:
         """Every good frame, at the source's own rate; they can be had once."""
         rule, footage = self._rule, self._footage
-        look = Look()
-        if rule.crop_bars or rule.crop == "smart":
-            look = survey(footage, bars=rule.crop_bars, motion=rule.crop == "smart")
-        want = (rule.size, rule.crop)
-        renderer = Renderer(footage, want, look, maps_hdr=rule.hdr == "tone-map")
-        self._renderer = renderer
+        timed = steady_times(footage.decoded(), self.period_s)
         kept = 0
-        for time_s, frame in steady_times(footage.decoded(), self.period_s):
+        for time_s, frame in timed:
             kept += 1
-            for rendered in renderer.render(time_s, frame):
+            if self._renderer is None:
+                look = survey(footage, frame, bars=rule.crop_bars, motion=rule.crop == "smart")
+                want = (rule.size, rule.crop)
+                self._renderer = Renderer(footage, want, look, maps_hdr=rule.hdr == "tone-map")
+            for rendered in self._renderer.render(time_s, frame):
                 yield TimedFrame(*rendered)
-        for rendered in renderer.flush():
-            yield TimedFrame(*rendered)
+        if self._renderer is not None:
+            for rendered in self._renderer.flush():
+                yield TimedFrame(*rendered)
         footage.counts.late = footage.counts.decoded - footage.counts.corrupt - kept
         self._check()
 
