@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from videogen.ingest.tasks import Fresh
 
 _MIN_GROUPS = 16
-_SMALLEST_GROUP_BYTES = 1 << 18
+_SMALLEST_GROUP_BYTES = 1 << 16
 _LARGEST_GROUP_BYTES = 512 << 20
 _MOST_SOURCES = 512
 
