@@ -1,5 +1,6 @@
 """What shot detection keeps of a frame: small pictures, and the numbers that compare them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +54,8 @@ class Glance:
     brightness: float
     contrast: float
     """Standard deviation of luma."""
+    detail: float
+    """Mean squared difference of neighbouring pixels of luma."""
 
 
 def glance(frame: Timed, before: Glance | None) -> Glance:
@@ -61,17 +64,25 @@ def glance(frame: Timed, before: Glance | None) -> Glance:
     image = image.resize((_LUMA_SIZE, _LUMA_SIZE), Image.Resampling.BOX)
     colours = np.asarray(image.reduce(_LUMA_SIZE // SIZE), dtype=np.float32).ravel()
     luma = np.asarray(image.convert("L"), dtype=np.float32)
-    brightness = float(luma.mean())
-    centred = luma.ravel() - brightness
-    # FFmpeg looks at the whole frame, but not across a change of its size
-    change = 0.0 if before is None else max(frame.change, percent(colours, before.colours))
-    contrast = float(np.sqrt(centred @ centred / centred.size))
-    return Glance(frame.time_s, change, colours, luma, brightness, contrast)
+    flat = luma.ravel()
+    brightness = float(flat.sum()) / flat.size
+    variance = float(flat @ flat) / flat.size - brightness**2
+    across, down = (luma[:, 1:] - luma[:, :-1]).ravel(), flat[_LUMA_SIZE:] - flat[:-_LUMA_SIZE]
+    return Glance(
+        time_s=frame.time_s,
+        # FFmpeg looks at the whole frame, but not across a change of its size
+        change=0.0 if before is None else max(frame.change, percent(colours, before.colours)),
+        colours=colours,
+        luma=luma,
+        brightness=brightness,
+        contrast=math.sqrt(max(0.0, variance)),
+        detail=float(across @ across + down @ down) / across.size,
+    )
 
 
 def percent(one: Colours, other: Colours) -> float:
     """Mean absolute difference of colours, in percent of the range."""
-    return float(np.abs(one - other).mean()) / 2.55
+    return float(np.abs(one - other).sum()) / (2.55 * one.size)
 
 
 def likeness(one: Glance, other: Glance) -> float:

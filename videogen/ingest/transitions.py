@@ -19,6 +19,7 @@ _MAX_LIKENESS = 0.7
 _MAX_OFF_LINE = 0.2
 _MAX_OFF_LINE_PLAIN = 0.02
 _PLAIN = 4.0
+_MAX_DETAIL = 0.85
 _MIN_LOST = 0.5
 _MIN_MIXED = 2
 """One mixed frame may be a cut that an encoder or a deinterlacer blurred."""
@@ -43,6 +44,7 @@ def dissolved(window: Sequence[Glance]) -> range:
     first, last = window[0], window[-1]
     if (
         len(window) < MIN_FRAMES
+        or not _may_be_mixed([one.detail for one in window])
         or percent(first.colours, last.colours) < _MIN_DIFFERENCE
         or likeness(first, last) > _MAX_LIKENESS
     ):
@@ -61,6 +63,12 @@ def dissolved(window: Sequence[Glance]) -> range:
     if not _are_mixed([window[at] for at in (0, *mixed, -1)], share[[0, *mixed, -1]], off_line):
         return none
     return _extent(share, mixed)
+
+
+def _may_be_mixed(details: Sequence[float]) -> bool:
+    """Whether any is faint enough, or there are none: a first look, for most frames the last."""
+    ends = (details[0] + details[-1]) / 2
+    return min(details) <= _MAX_DETAIL * ends or ends < _PLAIN
 
 
 def _extent(share: NDArray[np.float32], mixed: NDArray[np.int64]) -> range:
@@ -83,7 +91,7 @@ def _are_mixed(pictures: Sequence[Glance], share: NDArray[np.float32], off_line:
     shares s and 1 - s leave s^2 and (1 - s)^2. Motion leaves all of it. Where there are no details,
     a straight line is the sign.
     """
-    details = np.array([_detail(one) for one in pictures])
+    details = np.array([one.detail for one in pictures])
     unmixed = (1 - share) * details[0] + share * details[-1]
     if unmixed.mean() < _PLAIN:
         return off_line <= _MAX_OFF_LINE_PLAIN
@@ -92,22 +100,17 @@ def _are_mixed(pictures: Sequence[Glance], share: NDArray[np.float32], off_line:
     return off_line <= _MAX_OFF_LINE and bool(lost >= _MIN_LOST * expected)
 
 
-def _detail(one: Glance) -> float:
-    """Mean squared difference of neighbouring pixels."""
-    across, down = np.diff(one.luma, axis=1), np.diff(one.luma, axis=0)
-    return float(np.mean(across * across)) + float(np.mean(down * down))
-
-
 def faded(window: Sequence[Glance]) -> range:
     """Which frames of a window fade its first picture out, or fade a later one in from it."""
-    out = _fade(window)
-    if out:
-        return range(out.start, out.stop)
-    first = window[0].contrast
-    peak = max(one.contrast for one in window)
+    contrasts = [one.contrast for one in window]
+    first, peak = contrasts[0], max(contrasts)
+    if min(contrasts) <= _FADED * first:
+        out = _fade(window)
+        if out:
+            return out
     if first > _FADED * peak:
         return range(0)
-    end = next(at for at, one in enumerate(window) if one.contrast >= _FULL * peak)
+    end = next(at for at, contrast in enumerate(contrasts) if contrast >= _FULL * peak)
     back = _fade(window[end::-1])
     return range(end - back.stop + 1, end - back.start + 1) if back else back
 
