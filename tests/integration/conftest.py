@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from curated import Keeper
 
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings
@@ -15,6 +16,7 @@ from videogen.stack.embedded import ensure_s3
 from videogen.stack.environment import s3_environment
 from videogen.stack.seaweedfs import SeaweedFS
 from videogen.storage.credentials import Credentials
+from videogen.storage.local import LocalStore
 from videogen.storage.s3 import S3Store
 
 
@@ -83,3 +85,33 @@ def s3_store(s3_service: RunningS3, s3_storage: StorageConfig) -> S3Store:
 def local_root(tmp_path: Path) -> str:
     """A directory for a local store, which does not exist yet."""
     return str(tmp_path / "store")
+
+
+@pytest.fixture(params=["local", "versioned"])
+def keeper(request: pytest.FixtureRequest, tmp_path: Path) -> Keeper:
+    """A directory, and a real bucket that keeps versions."""
+    if request.param == "local":
+        local = LocalStore(tmp_path / "store")
+        return Keeper(local, lambda: {one.key: [local.get(one.key).data] for one in local.list("")})
+    service: RunningS3 = request.getfixturevalue("s3_service")
+    bucket = f"versioned-{uuid4().hex[:8]}"
+    store = S3Store(
+        f"s3://{bucket}/root", endpoint_url=service.endpoint_url, credentials=service.credentials
+    )
+    store.create_bucket()
+    client = store._client
+    enabled = {"Status": "Enabled"}
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=enabled)
+
+    def blobs() -> dict[str, list[bytes]]:
+        found: dict[str, list[bytes]] = {}
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for one in page.get("Versions", ()):
+                answer = client.get_object(
+                    Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"]
+                )
+                key = one["Key"].removeprefix("root/")
+                found.setdefault(key, []).append(answer["Body"].read())
+        return found
+
+    return Keeper(store, blobs)

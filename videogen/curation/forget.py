@@ -7,19 +7,18 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from videogen.artifacts import Artifact
 from videogen.curation.holdings import Chain, Holdings, contents, find_holdings, rows_in
 from videogen.curation.listing import require_head
 from videogen.curation.purge import Purged, purge
-from videogen.curation.repack import Move, Repacker, by_shard, moved
-from videogen.curation.source_records import records_called, repoint
+from videogen.curation.repack import Move, Repacker, by_shard, move_rows, usable
+from videogen.curation.source_records import records_called, repoint, waiting
 from videogen.curation.uses import Tracked, described, refuse_in_use, run_uses
-from videogen.data.clip_table import ClipRow, of_sources
+from videogen.data.clip_table import ClipRow, of_sources, rows_of
 from videogen.data.forgotten import Tombstone, forgotten_sources, read_tombstone, write_tombstone
-from videogen.data.snapshot import load_snapshot, rewrite
+from videogen.data.snapshot import load_snapshot
 from videogen.errors import DatasetError, StorageError
 from videogen.progress import Progress, ProgressEvent, silent
 from videogen.storage.base import ObjectStore
@@ -202,7 +201,7 @@ class _Leaving:
             if has_moved and not held:
                 return head.snapshot
             for ingest_digest in held or [head.ingest_digest]:
-                self._rewrite(ingest_digest, head.lineages[ingest_digest])
+                self._rewrite(head.lineages[ingest_digest])
             has_moved = True
         raise StorageError(
             f"dataset {self.dataset} changed {_ATTEMPTS} times while a source was to leave it: run "
@@ -215,18 +214,17 @@ class _Leaving:
             pc.any(of_sources(clips, self.digests)).as_py() or len(rows_in(clips, self.shards))
         )
 
-    def _rewrite(self, ingest_digest: str, snapshot: str) -> None:
+    def _rewrite(self, digest: str) -> None:
         """Write the other clips of shared shards anew; forgotten rows leave with any commit."""
-        clips = load_snapshot(self.store, self.dataset, snapshot).clips
-        others = clips.filter(pc.invert(of_sources(clips, self.digests)))
-        shared = rows_in(others, self.shards)
-        moves = self._pack(by_shard(shared))
-
-        def change(newest: pa.Table) -> pa.Table:
-            return moved(newest, moves)
-
-        after = rewrite(self.store, self.dataset, ingest_digest, change)
-        repoint(self.store, shared, after)
+        snapshot = load_snapshot(self.store, self.dataset, digest)
+        others = snapshot.clips.filter(pc.invert(of_sources(snapshot.clips, self.digests)))
+        rows = rows_of(rows_in(others, self.shards))
+        for record in waiting(self.store, snapshot, self.shards):
+            rows += record.clips if record.sha256 not in self.digests else ()
+        moves = self._pack(by_shard(rows))
+        after = move_rows(snapshot, moves, self.store)
+        forgotten = forgotten_sources(self.store, self.dataset)
+        repoint(self.store, after, usable(moves, forgotten), {row.source for row in rows})
 
     def _pack(self, groups: dict[str, list[ClipRow]]) -> tuple[Move, ...]:
         """A new shard for each old one."""

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from videogen.artifacts import Artifact
 from videogen.curation.listing import require_head, snapshot_digests
-from videogen.curation.source_records import unpublished
+from videogen.curation.source_records import ledger_digests, unpublished
 from videogen.curation.uses import run_uses
 from videogen.data.forgotten import forgotten_sources
 from videogen.data.shards import shard_key
@@ -150,13 +150,11 @@ def _reached(
             value.hex() for value in pc.unique(table.column("source_sha256")).to_pylist()
         )
     newest = set(require_head(store, dataset).lineages.values())
-    published = {
-        document.ingest_digest: frozenset[str]().union(
-            *(sources[part.sha256] for part in document.parts)
-        )
-        for document in documents
-        if document.digest in newest
-    }
+    published = dict.fromkeys(ledger_digests(store, dataset), frozenset[str]())
+    for document in documents:
+        if document.digest in newest:
+            every = (sources[part.sha256] for part in document.parts)
+            published[document.ingest_digest] = frozenset[str]().union(*every)
     forgotten = forgotten_sources(store, dataset)
     for record in unpublished(store, dataset, published):
         if record.sha256 in forgotten:

@@ -15,7 +15,7 @@ from videogen.data.shards import read_facts, shard_key
 from videogen.data.snapshot import load_document, load_part
 from videogen.data.snapshot_format import Part, SnapshotDocument, part_key
 from videogen.errors import CorruptObjectError, ObjectMissingError
-from videogen.ingest.records import SourceRecord, record_key
+from videogen.ingest.records import SourceRecord
 from videogen.storage.base import ObjectStore
 
 
@@ -34,8 +34,6 @@ class Holdings:
     """With clips of theirs, among others."""
     parts: frozenset[str]
     """That list such shards."""
-    records: frozenset[str]
-    """Keys of what was noted of the sources."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,6 @@ def find_holdings(
         touching=chain.with_any(touched),
         shards=frozenset(shards),
         parts=frozenset(part_key(dataset, part.sha256) for part in touched),
-        records=frozenset(record_key(dataset, one.uri, one.ingest_digest) for one in records),
     )
 
 

@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 from videogen.artifacts import Artifact
 from videogen.curation.holdings import Chain, Holdings, find_holdings
 from videogen.curation.listing import require_head
-from videogen.curation.source_records import ledger_keys, unpublished
+from videogen.curation.source_records import ledger_digests, records_of, unpublished
 from videogen.curation.uses import RunUse, Tracked
 from videogen.data.forgotten import Tombstone, read_tombstone, write_tombstone
 from videogen.data.shards import shard_key
 from videogen.data.snapshot import load_snapshot
 from videogen.data.snapshot_format import snapshot_key
 from videogen.errors import StorageError
-from videogen.ingest.records import record_key
+from videogen.ingest.ledger import drop_from_ledger
+from videogen.ingest.records import SourceRecord, record_key
 from videogen.progress import Progress, ProgressEvent
 from videogen.storage.base import ObjectStore
 
@@ -55,12 +56,15 @@ def purge(
         )
     stones = [stone for one in digests if (stone := read_tombstone(store, dataset, one))]
     snapshots = held.touching | {one for stone in stones for one in stone.snapshots}
+    records = [*records_of(store, dataset, digests), *_stale(store, dataset, held)]
     keys = {
+        *(record_key(dataset, one.uri, one.ingest_digest) for one in records),
         *(key for stone in stones for key in stone.keys),
-        *_objects(store, dataset, held),
+        *_objects(dataset, held),
         *_shown(store, snapshots, runs),
     }
     _note(store, dataset, stones, snapshots, keys)
+    _drop_from_ledgers(store, dataset, records)
     sheets = tracked.purge_sheets(snapshots, store)
     everything = [*sorted(keys), *(snapshot_key(dataset, one) for one in sorted(snapshots))]
     for done, key in enumerate(everything):
@@ -76,6 +80,12 @@ def purge(
     return Purged(snapshots=len(snapshots), objects=len(keys), sheets=sheets)
 
 
+def _drop_from_ledgers(store: ObjectStore, dataset: str, records: Sequence[SourceRecord]) -> None:
+    for digest in ledger_digests(store, dataset):
+        uris = [record.uri for record in records if record.ingest_digest == digest]
+        drop_from_ledger(store, dataset, digest, uris)
+
+
 def _note(
     store: ObjectStore,
     dataset: str,
@@ -88,19 +98,21 @@ def _note(
         write_tombstone(store, dataset, stone.model_copy(update=left))
 
 
-def _objects(store: ObjectStore, dataset: str, held: Holdings) -> Iterator[str]:
-    """What of the dataset goes: a source whose clips go unpublished is to be decoded again."""
+def _objects(dataset: str, held: Holdings) -> Iterator[str]:
+    """What of the dataset goes, beside snapshots and records."""
     yield from (shard_key(dataset, shard) for shard in held.shards)
     yield from held.parts
-    yield from held.records
-    published = {
-        digest: load_snapshot(store, dataset, snapshot).source_digests
-        for digest, snapshot in require_head(store, dataset).lineages.items()
-    }
+
+
+def _stale(store: ObjectStore, dataset: str, held: Holdings) -> Iterator[SourceRecord]:
+    """Records of other sources with clips in shards that go: those are to be decoded again."""
+    lineages = require_head(store, dataset).lineages
+    published = dict.fromkeys(ledger_digests(store, dataset), frozenset[str]())
+    for digest, snapshot in lineages.items():
+        published[digest] = load_snapshot(store, dataset, snapshot).source_digests
     for record in unpublished(store, dataset, published):
         if not held.shards.isdisjoint(clip.shard for clip in record.clips):
-            yield record_key(dataset, record.uri, record.ingest_digest)
-    yield from ledger_keys(store, dataset)
+            yield record
 
 
 def _shown(store: ObjectStore, snapshots: Collection[str], runs: Sequence[RunUse]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +11,10 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from videogen.data.clip_table import ClipRow, hex_column, rows_of
+from videogen.data.clip_table import ClipRow
+from videogen.data.forgotten import forgotten_sources
 from videogen.data.shards import ShardWriter, Written, check_clip, read_facts, shard_key
+from videogen.data.snapshot import Snapshot, rewrite
 from videogen.errors import CorruptObjectError, ObjectMissingError, StorageError
 from videogen.storage.base import ObjectStore
 
@@ -22,6 +24,7 @@ class Move:
     """A clip that lies in another shard now; hex digests."""
 
     clip_id: str
+    source_sha256: str
     old_shard: str
     shard: str
     offset: int
@@ -40,7 +43,7 @@ class Repacker:
         self._scratch = tempfile.TemporaryDirectory(prefix="videogen-repack-")
         self._directory = Path(self._scratch.name)
         self._writer = ShardWriter(self._directory, max_bytes)
-        self._old_shards: dict[str, str] = {}
+        self._packed: dict[str, ClipRow] = {}
         self.moves: list[Move] = []
 
     def __enter__(self) -> Self:
@@ -79,7 +82,7 @@ class Repacker:
                 file.seek(clip.offset)
                 data = file.read(clip.length)
                 check_clip(self._dataset, clip, data)
-                self._old_shards[clip.clip_id] = shard
+                self._packed[clip.clip_id] = clip
                 self._upload(self._writer.add(clip.clip_id, facts[clip.clip_id], data))
         path.unlink()
 
@@ -92,32 +95,35 @@ class Repacker:
             return
         self._store.upload(shard_key(self._dataset, written.sha256), written.path)
         written.path.unlink()
-        self.moves += [
-            Move(clip.clip_id, self._old_shards.pop(clip.clip_id), written.sha256, clip.offset)
-            for clip in written.clips
-        ]
+        for clip in written.clips:
+            old = self._packed.pop(clip.clip_id)
+            self.moves.append(
+                Move(clip.clip_id, old.source_sha256, old.shard, written.sha256, clip.offset)
+            )
+
+
+def usable(moves: Iterable[Move], forgotten: frozenset[str]) -> tuple[Move, ...]:
+    """Moves to shards that hold nothing of a source which was forgotten since they were written."""
+    every = tuple(moves)
+    tainted = {move.shard for move in every if move.source_sha256 in forgotten}
+    return tuple(move for move in every if move.shard not in tainted)
 
 
 def moved(newest: pa.Table, moves: Sequence[Move]) -> pa.Table:
     """The rows with the places that clips were moved to.
 
-    A row that lies elsewhere than a move took it from stays: another writer moved it. A new shard
-    that holds a clip which is no longer there is not used at all: that clip may have been
-    forgotten, and the shard still has its bytes.
+    A row that lies elsewhere than a move took it from stays: another writer moved it.
     """
-    known = set(hex_column(newest, "clip_id"))
-    tainted = {move.shard for move in moves if move.clip_id not in known}
-    usable = [move for move in moves if move.shard not in tainted]
-    if not usable:
+    if not moves:
         return newest
     ids, old, new = (
         pa.array([bytes.fromhex(value) for value in values], type=pa.binary(32))
-        for values in zip(*((one.clip_id, one.old_shard, one.shard) for one in usable), strict=True)
+        for values in zip(*((one.clip_id, one.old_shard, one.shard) for one in moves), strict=True)
     )
     places = pc.index_in(newest.column("clip_id").combine_chunks(), value_set=ids)
     shards = newest.column("shard").combine_chunks()
     is_moved = pc.fill_null(pc.equal(shards, pc.take(old, places)), fill_value=False)
-    offsets = pc.take(pa.array([one.offset for one in usable], type=pa.int64()), places)
+    offsets = pc.take(pa.array([one.offset for one in moves], type=pa.int64()), places)
     columns = {
         "shard": pc.if_else(is_moved, pc.take(new, places), shards),
         "offset": pc.if_else(is_moved, offsets, newest.column("offset").combine_chunks()),
@@ -128,9 +134,21 @@ def moved(newest: pa.Table, moves: Sequence[Move]) -> pa.Table:
     return newest
 
 
-def by_shard(rows: pa.Table) -> dict[str, list[ClipRow]]:
+def move_rows(snapshot: Snapshot, moves: Sequence[Move], store: ObjectStore) -> Snapshot:
+    """Make a snapshot of the lineage whose clips lie where they were moved to.
+
+    Raises as `rewrite`.
+    """
+
+    def change(newest: pa.Table) -> pa.Table:
+        return moved(newest, usable(moves, forgotten_sources(store, snapshot.dataset)))
+
+    return rewrite(store, snapshot.dataset, snapshot.document.ingest_digest, change)
+
+
+def by_shard(rows: Iterable[ClipRow]) -> dict[str, list[ClipRow]]:
     """The clips of each shard, shards by name."""
     shards: dict[str, list[ClipRow]] = defaultdict(list)
-    for row in rows_of(rows):
+    for row in rows:
         shards[row.shard].append(row)
     return dict(sorted(shards.items()))

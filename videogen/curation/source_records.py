@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
 
-from videogen.data.clip_table import hex_column, rows_of
+from videogen.curation.repack import Move
+from videogen.data.clip_table import ClipRow, hex_column, rows_of
 from videogen.data.snapshot import Snapshot
 from videogen.errors import CorruptObjectError, ObjectMissingError
-from videogen.ingest.ledger import Ledger, ledger_key, read_ledger
+from videogen.ingest.ledger import Ledger, read_ledger
 from videogen.ingest.records import SourceRecord, load_records, record_key, write_records
 from videogen.storage.base import ObjectStore
 
@@ -28,30 +30,30 @@ def ledger_digests(store: ObjectStore, dataset: str) -> list[str]:
     return sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
 
 
-def ledger_keys(store: ObjectStore, dataset: str) -> list[str]:
-    """The keys of all ledgers."""
-    return [ledger_key(dataset, digest) for digest in ledger_digests(store, dataset)]
-
-
 def unpublished(
     store: ObjectStore, dataset: str, published: Mapping[str, frozenset[str]]
 ) -> Iterator[SourceRecord]:
-    """Records with clips of sources that the newest snapshot of their lineage does not have.
+    """Records with clips that the newest snapshot of their lineage may not have.
 
-    `published` has the sha256 (hex) of the sources in it, by ingest digest. Such sources wait for
-    their snapshot, or were left out for what metadata says of them, and may come back. Raises
+    `published` has the sha256 (hex) of the sources in it, by ingest digest; ledgers of other
+    ingests are not looked at. Such sources wait for their snapshot, or were left out for what
+    metadata says of them, or for clips that look alike, and may come back. Raises
     `CorruptObjectError` for a damaged ledger or record, and `StorageError`.
     """
 
     def choice(digest: str, ledger: Ledger) -> Iterable[str]:
-        there = published.get(digest, frozenset())
+        if digest not in published:
+            return ()
+        there = published[digest]
         rows = ledger.table.filter(pc.greater(ledger.table.column("clips"), 0))
-        return (uri for uri, sha256 in _pairs(rows) if sha256 not in there)
+        held_back = rows.column("held_back").to_pylist()
+        return (
+            uri
+            for (uri, sha256), number in zip(_pairs(rows), held_back, strict=True)
+            if number or sha256 not in there
+        )
 
-    for record in _records(store, dataset, choice):
-        there = published.get(record.ingest_digest, frozenset())
-        if record.clips and record.sha256 not in there:
-            yield record
+    return (record for record in _records(store, dataset, choice) if record.clips)
 
 
 def records_of(
@@ -76,28 +78,47 @@ def records_called(store: ObjectStore, dataset: str, uris: Collection[str]) -> l
     return [one for one in _records(store, dataset, choice) if one.uri in uris]
 
 
-def repoint(store: ObjectStore, before: pa.Table, after: Snapshot) -> None:
-    """Say in the records of sources where their clips lie now.
+def waiting(
+    store: ObjectStore, snapshot: Snapshot, shards: Collection[str]
+) -> tuple[SourceRecord, ...]:
+    """Records of the lineage with clips in those shards that the snapshot does not have.
 
-    `before` has the rows that were moved. Clips that lay in one of their shards and are not in the
-    snapshot leave the record: that shard will go.
+    Only with such clips; they have to move with the others.
     """
-    uris = pc.unique(before.column("source").cast(pa.string())).to_pylist()
-    old_shards = set(hex_column(before, "shard"))
+    published = {snapshot.document.ingest_digest: snapshot.source_digests}
+    there = set(hex_column(snapshot.clips, "clip_id"))
+    found = []
+    for record in unpublished(store, snapshot.dataset, published):
+        if record.ingest_digest == snapshot.document.ingest_digest:
+            clips = [clip for clip in record.clips if clip.shard in shards]
+            left = tuple(clip for clip in clips if clip.clip_id not in there)
+            if left:
+                found.append(record.model_copy(update={"clips": left}))
+    return tuple(found)
+
+
+def repoint(
+    store: ObjectStore, after: Snapshot, moves: Iterable[Move], uris: Collection[str]
+) -> None:
+    """Say in the records of these sources where their clips lie, now that clips were moved.
+
+    Where the snapshot has a clip it says where; `moves` tell it of the others.
+    """
     sources = after.clips.column("source").cast(pa.string())
-    rows = after.clips.filter(pc.is_in(sources, value_set=pa.array(uris, type=pa.string())))
-    places = {row.clip_id: row for row in rows_of(rows)}
-    changed = []
-    records = load_records(store, after.dataset, after.document.ingest_digest, uris)
-    for record in records.values():
-        clips = tuple(
-            places.get(clip.clip_id, clip)
-            for clip in record.clips
-            if clip.clip_id in places or clip.shard not in old_shards
-        )
+    rows = after.clips.filter(pc.is_in(sources, value_set=pa.array(list(uris), pa.string())))
+    places = {row.clip_id: (row.shard, row.offset) for row in rows_of(rows)}
+    for move in moves:
+        places.setdefault(move.clip_id, (move.shard, move.offset))
+    digest, changed = after.document.ingest_digest, []
+    for record in load_records(store, after.dataset, digest, uris).values():
+        clips = tuple(_moved(clip, places.get(clip.clip_id)) for clip in record.clips)
         if clips != record.clips:
             changed.append(record.model_copy(update={"clips": clips}))
     write_records(store, after.dataset, changed)
+
+
+def _moved(clip: ClipRow, place: tuple[str, int] | None) -> ClipRow:
+    return clip if place is None else replace(clip, shard=place[0], offset=place[1])
 
 
 def _records(store: ObjectStore, dataset: str, choice: Choice) -> Iterator[SourceRecord]:

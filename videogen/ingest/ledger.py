@@ -10,7 +10,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -157,10 +157,28 @@ def update_ledger(store: ObjectStore, dataset: str, ingest_digest: str, rows: Le
 
     Writes nothing where it says so already. Raises as `read_ledger`.
     """
-    key = ledger_key(dataset, ingest_digest)
+    _change(store, ledger_key(dataset, ingest_digest), lambda before: before.with_rows(rows))
+
+
+def drop_from_ledger(
+    store: ObjectStore, dataset: str, ingest_digest: str, uris: Iterable[str]
+) -> None:
+    """Take sources out of the ledger, so that their records are looked at again, or none is there.
+
+    Raises as `read_ledger`.
+    """
+    dropped = pa.array(list(uris), pa.string())
+
+    def change(before: Ledger) -> Ledger:
+        return before.where(pc.invert(pc.is_in(before.column("uri"), value_set=dropped)))
+
+    _change(store, ledger_key(dataset, ingest_digest), change)
+
+
+def _change(store: ObjectStore, key: str, change: Callable[[Ledger], Ledger]) -> None:
     for attempt in range(_ATTEMPTS):
         before, etag = _read(store, key)
-        after = before.with_rows(rows)
+        after = change(before)
         if etag is not None and after.table.equals(before.table):
             return
         data = _to_parquet(after.table)
