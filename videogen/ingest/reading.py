@@ -19,6 +19,7 @@ from videogen.ingest.tasks import Reading
 from videogen.ingest.watchdog import Watchdog
 
 _TOLD_EVERY_S = 0.5
+_TOLD_EVERY_CLIPS = 16
 
 
 @dataclass
@@ -59,7 +60,7 @@ def spool_clips(
         for one in cut(clock.ticks(ingest), cut_rule(ingest), counts):
             spool.write(one.data)
             clips.append((replace(one, data=b""), len(one.data)))
-            if monotonic() - told > _TOLD_EVERY_S:
+            if monotonic() - told > _TOLD_EVERY_S or len(clips) % _TOLD_EVERY_CLIPS == 0:
                 told = monotonic()
                 decoded = reader.counts.decoded
                 yield Reading(source.uri, source.shown, decoded, len(clips), clock.fraction)
