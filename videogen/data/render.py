@@ -156,18 +156,18 @@ def _rgb(out: av.VideoFrame, treatment: Treatment) -> Frame:
         deep = cast("NDArray[np.uint16]", out.to_ndarray())
         return tone_map(deep, treatment.decisions.transfer, treatment.primaries)
     if treatment.pixel_format == "yuv444p16le":
-        planes = cast("NDArray[np.uint16]", out.to_ndarray())
-        return _from_ycgco(planes, treatment.decisions.range)
+        samples = cast("NDArray[np.uint16]", out.to_ndarray())
+        return _from_ycgco(samples, treatment.decisions.range)
     pixels = cast("Frame", out.to_ndarray())
     if treatment.pixel_format == "rgba":  # alpha is multiplied in
         pixels = np.minimum(255 - pixels[..., 3:], 255 - pixels[..., :3]) + pixels[..., :3]
     return pixels
 
 
-def _from_ycgco(planes: NDArray[np.uint16], span: str) -> Frame:
-    """RGB of Y, Cg and Co, (3 h w) of 16 bits (ITU-T H.273, matrix coefficients 8)."""
+def _from_ycgco(samples: NDArray[np.uint16], span: str) -> Frame:
+    """RGB of Y, Cg and Co, (h w c) of 16 bits (ITU-T H.273, matrix coefficients 8)."""
     black, luma, chroma = (16 / 255, 219 / 255, 224 / 255) if span == "tv" else (0.0, 1.0, 1.0)
-    y, cg, co = planes.astype(np.float64) / (255 * 256)
+    y, cg, co = np.moveaxis(samples, -1, 0) / (255 * 256)
     y, cg, co = (y - black) / luma, (cg - 128 / 255) / chroma, (co - 128 / 255) / chroma
     rgb = np.stack([y - cg + co, y + cg, y - cg - co], axis=-1)
     levels: Frame = np.rint(255 * np.clip(rgb, 0, 1)).astype(np.uint8)

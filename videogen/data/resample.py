@@ -6,7 +6,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 MAX_GAP_S = 10.0
-"""A longer jump between frames, forwards or back, is a broken clock and not a held picture."""
+"""A longer jump between frames is a broken clock and not a held picture."""
+_DISORDER_S = 0.5
+_DISORDER_PERIODS = 3
+"""A longer jump back is a clock that starts again, as where transport streams were joined."""
 _ROUNDING_S = 1e-6
 
 
@@ -16,9 +19,11 @@ def steady_times(
     """The frames with times that start at 0 and strictly grow.
 
     A frame without a time follows the one before by `period_s`; so does one behind a jump of more
-    than `MAX_GAP_S`, and the clock goes on from there. A frame that is not later than the one
-    before is left out.
+    than `MAX_GAP_S`, or back by more than disorder explains, and the clock goes on from there. A
+    frame that is otherwise not later than the one before is left out.
     """
+    longest_gap_s = max(MAX_GAP_S, period_s)
+    longest_back_s = max(_DISORDER_S, _DISORDER_PERIODS * period_s)
     origin_s: float | None = None
     last_s = -period_s
     for stamp_s, item in frames:
@@ -27,7 +32,7 @@ def steady_times(
         else:
             origin_s = stamp_s - (last_s + period_s) if origin_s is None else origin_s
             time_s = stamp_s - origin_s
-        if abs(time_s - last_s) > max(MAX_GAP_S, period_s) and stamp_s is not None:
+        if stamp_s is not None and not -longest_back_s <= time_s - last_s <= longest_gap_s:
             time_s = last_s + period_s
             origin_s = stamp_s - time_s
         if time_s <= last_s:

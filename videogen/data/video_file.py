@@ -43,6 +43,7 @@ class VideoFile:
             raise
         limit(self._stream)
         self._end_s = 0.0
+        self._is_avi = self._container.format.name == "avi"
 
     @property
     def name(self) -> str:
@@ -99,7 +100,7 @@ class VideoFile:
                     continue
                 for frame in frames:
                     counts.decoded += 1
-                    time_s = frame.time
+                    time_s = self._time_s(frame)
                     self._note_end(frame, time_s)
                     if frame.is_corrupt:
                         counts.corrupt += 1
@@ -178,6 +179,17 @@ class VideoFile:
             elif len(frames) < run:
                 frames += islice(container.decode(stream), run - len(frames))
             yield [frame for frame in frames[:run] if not frame.is_corrupt]
+
+    def _time_s(self, frame: av.VideoFrame) -> float | None:
+        """Presentation time; in AVI, which stores none, FFmpeg's guess from decoding order fails.
+
+        Frames leave the decoder in the order of presentation, and its clock ticks as they do.
+        """
+        if not self._is_avi:
+            return frame.time
+        if frame.dts is None or frame.time_base is None:
+            return None
+        return float(frame.dts * frame.time_base)
 
     def _note_end(self, frame: av.VideoFrame, time_s: float | None) -> None:
         if time_s is not None and time_s >= self._end_s:
