@@ -15,11 +15,12 @@ Hashes = NDArray[np.uint64]
 Indices = NDArray[np.int64]
 
 THUMBNAIL_SIZE = 16
-"""Height and width of the pictures that are hashed; their luma, 0 to 255."""
+"""Height and width of the pictures that are hashed."""
 BITS = 64
 NO_HASH = 0
 """Of a clip without any structure, or of a row from before there were hashes: like no other."""
 
+_WEIGHTS = np.array([0.5, 0.4, 0.1], dtype=np.float32)
 _STILL_BITS = 32
 _MOVING_BITS = 16
 _FREQUENCIES = 8
@@ -29,8 +30,16 @@ _CHUNK = 1 << 22
 _MAX_BANDS = 8
 
 
+def thumbnail(colours: NDArray[np.uint8]) -> Thumbnails:
+    """What is hashed of a picture of (16 16 3) RGB: (16 16), 0 to 255.
+
+    Not luma, in which strong colours may be alike: a green shape on grey would not be there.
+    """
+    return colours.astype(np.float32) @ _WEIGHTS
+
+
 def clip_hash(thumbnails: Thumbnails) -> int:
-    """The hash of a clip from its frames' thumbnails, (t, 16, 16) luma from 0 to 255.
+    """The hash of a clip from its frames' `thumbnail`s, (t, 16, 16).
 
     32 bits tell what is seen on average, 2 x 16 how that changes over the clip. A bit says whether
     a coefficient of the DCT exceeds 0.

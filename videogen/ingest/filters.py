@@ -7,8 +7,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from videogen.config.sections import FilterConfig
-from videogen.data.perceptual_hash import Hashes, Indices, close_pairs
+from videogen.data.perceptual_hash import NO_HASH, Hashes, Indices, close_pairs
 from videogen.ingest.looks import ClipLook
+
+_LEVELS = (("brightness", 16.0, 0.0), ("contrast", 4.0, 0.2), ("motion", 1.0, 0.3))
+"""How far those of clips that look alike may be apart: so many levels, and so great a share."""
 
 Refusal = Literal["blank", "too dark", "frozen", "low motion", "static overlay"]
 
@@ -28,10 +31,11 @@ def refusal(look: ClipLook, config: FilterConfig) -> Refusal | None:
 def near_duplicates(new: pa.Table, known: pa.Table, bits: int) -> pa.Array:
     """For each row of `new` (as `clip_table.SCHEMA`) whether it looks like one that stays.
 
-    Clips look alike where their perceptual hashes differ in at most `bits` bits. Every known row
-    stays; of new rows that look alike the first by clip id stays. Two clips of one source whose
-    spans overlap were cut so on request, and are not held against each other, nor is a clip
-    against itself. The answer does not depend on the order of either table.
+    Clips look alike where their perceptual hashes differ in at most `bits` bits and brightness,
+    contrast and motion agree too. Every known row stays; of new rows that look alike the first by
+    clip id stays. Two clips of one source whose spans overlap were cut so on request, and are not
+    held against each other, nor is a clip against itself. The answer does not depend on the order
+    of either table.
     """
     rows = _Rows(known, new)
     dropped = np.zeros(len(rows.order), dtype=bool)
@@ -56,14 +60,25 @@ class _Rows:
         self.hashes: Hashes = self._both(known, new, "perceptual_hash").astype(np.uint64)
         self._starts = self._both(known, new, "start_s")
         self._ends = self._both(known, new, "end_s")
+        self._levels = [
+            (self._both(known, new, name), absolute, relative)
+            for name, absolute, relative in _LEVELS
+        ]
         sources = np.concatenate([_digests(known, "source_sha256"), _digests(new, "source_sha256")])
         self._sources = np.unique(sources, return_inverse=True)[1][self.order]
 
     def twins(self) -> tuple[Indices, Indices]:
-        """Each row with the first row of the very same hash: many alike are no pairs of all."""
-        _, first, same = np.unique(self.hashes, return_index=True, return_inverse=True)
-        later = np.flatnonzero((first[same] != np.arange(len(same))) & (self.hashes != 0))
-        return first[same][later], later
+        """Each row with the first one of its hash and of about its levels.
+
+        Settled before all pairs are looked for, so that many of a kind do not make as many pairs
+        as their number squared.
+        """
+        coarse = [np.floor(levels / absolute) for levels, absolute, _ in self._levels]
+        kinds = np.stack([self.hashes, *(one.astype(np.uint64) for one in coarse)], axis=1)
+        _, first, same = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
+        leaders = first[same.ravel()]
+        later = np.flatnonzero((leaders != np.arange(len(leaders))) & (self.hashes != NO_HASH))
+        return leaders[later], later
 
     def settle(self, dropped: NDArray[np.bool_], first: Indices, second: Indices) -> None:
         """Mark in `dropped` each new row of a pair (first < second) whose first one stays."""
@@ -83,6 +98,9 @@ class _Rows:
         same_clip = self._ids[first] == self._ids[second]
         both_known = second < self.num_known
         comparable: NDArray[np.bool_] = ~(overlap | same_clip | both_known)
+        for levels, absolute, relative in self._levels:
+            one, other = levels[first], levels[second]
+            comparable &= np.abs(one - other) <= absolute + relative * np.minimum(one, other)
         return comparable
 
     def _both(self, known: pa.Table, new: pa.Table, name: str) -> NDArray[Any]:

@@ -1,22 +1,22 @@
 """How frames and clips look, in the few numbers that filters and statistics need."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from videogen.data.frame_codec import Frame
-from videogen.data.perceptual_hash import THUMBNAIL_SIZE, Thumbnails, clip_hash
+from videogen.data.perceptual_hash import THUMBNAIL_SIZE, Thumbnails, clip_hash, thumbnail
 
-Luma = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 _LOOKED_AT = 128
 """Pixels a side: larger frames are looked at as averages of their pixels."""
 _REPEAT_MEAN = 0.25
 _REPEAT_MAX = 12
-"""A frame repeats another whose luma it keeps to these levels: encoders do not keep it exactly."""
+"""A frame repeats another whose colours it keeps to these levels: encoders keep none exactly."""
 _STILL_RANGE = 12
 _MOVING_RANGE = 16
 _OVERLAY_EDGE = 16
@@ -26,10 +26,14 @@ _OVERLAY_EDGE = 16
 class FrameLook:
     """One frame, and its change from the one before (0 where there is none)."""
 
-    luma: Luma
-    """(h w), 0 to 255, of at most 128 pixels a side."""
+    colours: Pixels
+    """(h w c) RGB of at most 128 pixels a side."""
+    luma: Pixels
+    """(h w), 0 to 255."""
     brightness: float
     contrast: float
+    colour_contrast: float
+    """Standard deviation of R, G or B, over 16 x 16 areas, whichever is greatest."""
     thumbnail: Thumbnails
     motion: float = 0.0
     repeats: bool = False
@@ -44,7 +48,8 @@ class ClipLook:
     contrast: float
     """Standard deviation of luma within a frame, averaged over the clip."""
     max_contrast: float
-    """The same, of the frame where it is greatest."""
+    """Standard deviation within a frame of luma, or of a colour over areas, where it is greatest:
+    a picture may have colours of one luma."""
     motion: float
     """Mean absolute change of luma from frame to frame."""
     frozen_fraction: float
@@ -56,36 +61,38 @@ class ClipLook:
 
 def look_at(frame: Frame) -> FrameLook:
     """A frame, uint8 (h w c) RGB, by itself; luma is BT.601's, of full range."""
-    image = Image.fromarray(frame).convert("L")
+    image = Image.fromarray(frame)
     factor = -(-max(image.size) // _LOOKED_AT)
     if factor > 1:
         image = image.reduce(factor)
     small = image.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX)
-    luma = np.asarray(image)
+    colours, luma, areas = (np.asarray(one) for one in (image, image.convert("L"), small))
     levels = luma.astype(np.float32).ravel()
     brightness = float(levels.mean())
     levels -= brightness
     return FrameLook(
+        colours=colours,
         luma=luma,
         brightness=brightness,
         contrast=float(np.sqrt(levels @ levels / levels.size)),
-        thumbnail=np.asarray(small, dtype=np.float32),
+        colour_contrast=_greatest_deviation(areas),
+        thumbnail=thumbnail(areas),
     )
 
 
 def after(look: FrameLook, before: FrameLook) -> FrameLook:
     """The same look, knowing the frame before it."""
-    change = np.abs(np.subtract(look.luma, before.luma, dtype=np.int16))
-    motion = float(change.mean())
-    repeats = motion < _REPEAT_MEAN and int(change.max()) < _REPEAT_MAX
-    return FrameLook(look.luma, look.brightness, look.contrast, look.thumbnail, motion, repeats)
+    motion = float(np.abs(np.subtract(look.luma, before.luma, dtype=np.int16)).mean())
+    if motion >= _REPEAT_MEAN:
+        return replace(look, motion=motion)
+    change = np.abs(np.subtract(look.colours, before.colours, dtype=np.int16))
+    repeats = float(change.mean()) < _REPEAT_MEAN and int(change.max()) < _REPEAT_MAX
+    return replace(look, motion=motion, repeats=repeats)
 
 
 def again(look: FrameLook) -> FrameLook:
     """The look of the same frame shown once more."""
-    return FrameLook(
-        look.luma, look.brightness, look.contrast, look.thumbnail, motion=0.0, repeats=True
-    )
+    return replace(look, motion=0.0, repeats=True)
 
 
 def clip_look(looks: Sequence[FrameLook]) -> ClipLook:
@@ -95,7 +102,7 @@ def clip_look(looks: Sequence[FrameLook]) -> ClipLook:
     return ClipLook(
         brightness=sum(look.brightness for look in looks) / len(looks),
         contrast=sum(contrasts) / len(looks),
-        max_contrast=max(contrasts),
+        max_contrast=max(max(look.contrast, look.colour_contrast) for look in looks),
         motion=sum(look.motion for look in looks[1:]) / steps,
         frozen_fraction=sum(look.repeats for look in looks[1:]) / steps,
         overlay_fraction=_overlay_fraction([look.luma for look in looks if not look.repeats]),
@@ -103,7 +110,15 @@ def clip_look(looks: Sequence[FrameLook]) -> ClipLook:
     )
 
 
-def _overlay_fraction(frames: Sequence[Luma]) -> float:
+def _greatest_deviation(areas: Pixels) -> float:
+    """Standard deviation of the colour that deviates most, of (h w c)."""
+    levels = areas.reshape(-1, areas.shape[-1]).astype(np.float32)
+    mean = levels.sum(axis=0) / len(levels)
+    squares = np.einsum("ij,ij->j", levels, levels) / len(levels)
+    return float(np.sqrt(max(0.0, float((squares - mean * mean).max()))))
+
+
+def _overlay_fraction(frames: Sequence[Pixels]) -> float:
     """Share of pixels with an edge that stands still; 0 where half of the picture is still anyway.
 
     With a camera that stands still, nothing tells a logo from the scene. Plain areas that stand
