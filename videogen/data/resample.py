@@ -7,8 +7,7 @@ Item = TypeVar("Item")
 
 MAX_GAP_S = 10.0
 """A longer jump between frames is a broken clock and not a held picture."""
-_DISORDER_S = 0.5
-_DISORDER_PERIODS = 3
+_DISORDER_PERIODS = 1.5
 """A longer jump back is a clock that starts again, as where transport streams were joined."""
 _ROUNDING_S = 1e-6
 
@@ -23,7 +22,7 @@ def steady_times(
     frame that is otherwise not later than the one before is left out.
     """
     longest_gap_s = max(MAX_GAP_S, period_s)
-    longest_back_s = max(_DISORDER_S, _DISORDER_PERIODS * period_s)
+    longest_back_s = _DISORDER_PERIODS * period_s
     origin_s: float | None = None
     last_s = -period_s
     for stamp_s, item in frames:
