@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+FILES ?= 5000
+SEED ?= 1
 
-.PHONY: help install demo test check clean
+.PHONY: help install demo test check fuzz clean
 
 help:
 	@echo "make demo     sample videos -> a registered generator, on services of this machine"
 	@echo "make test     checks, unit, integration and end-to-end tests"
 	@echo "make check    linters, types, import contracts, architecture: seconds"
+	@echo "make fuzz     ingest of 5000 damaged videos; FILES=N for more, SEED=S for others"
 	@echo "make install  .venv with everything, at the versions of infra/constraints.txt"
 	@echo "make clean    stop the embedded services; remove .venv, .videogen and caches"
 
@@ -41,6 +44,9 @@ check: install
 
 test: check
 	$(BIN)/pytest --durations=10
+
+fuzz: install
+	$(BIN)/pytest tests/unit/ingest/test_fuzz.py --fuzz $(FILES) --fuzz-seed $(SEED)
 
 clean:
 	@[ ! -x $(BIN)/videogen ] || $(BIN)/videogen stack down

@@ -57,7 +57,9 @@ def _matches(pattern: str) -> Iterator[Source]:
         elif extension(match.name) in IMAGE_EXTENSIONS:
             images.setdefault(match.parent, []).append(match.name)
     for folder, names in images.items():
-        yield from _images(folder, names, None, None)
+        numbered, alone = split(names, (), lambda name: _is_animated(folder / name))  # noqa: B023 - used at once
+        yield from (_sequence(folder, one, None) for one in numbered)
+        yield from (_file(folder / name, None) for name in alone)
 
 
 class _Walk:
@@ -88,9 +90,14 @@ class _Walk:
         videos = [name for name in names if _is_video(name)]
         for name in videos:
             yield _file(folder / name, label)
-        if not videos:
-            images = [name for name in names if extension(name) in IMAGE_EXTENSIONS]
-            yield from _images(folder, images, label, label if len(below) > 1 else None)
+        images = [name for name in names if extension(name) in IMAGE_EXTENSIONS]
+        stems = {Path(name).stem for name in videos} if images else set()
+        numbered, alone = split(images, stems, lambda name: _is_animated(folder / name))
+        for one in numbered:
+            # The folder of a sequence stands for a file, and so gives no label.
+            yield _sequence(folder, one, label if len(below) > 1 else None)
+        for name in alone:
+            yield _file(folder / name, label)
 
     def _was_entered(self, folder: Path) -> bool:
         status = os.stat(folder)  # noqa: PTH116 - raises OSError alone
@@ -123,17 +130,6 @@ def _is_empty(directory: os.DirEntry[str]) -> bool:
 
 def _is_video(name: str) -> bool:
     return extension(name) in VIDEO_EXTENSIONS and extension(name) not in IMAGE_EXTENSIONS
-
-
-def _images(
-    folder: Path, names: list[str], label: str | None, sequence_label: str | None
-) -> Iterator[Source]:
-    """Sequences, whose folder stands for a file and so gives no label, and animations."""
-    numbered, alone = split(names, lambda name: _is_animated(folder / name))
-    for one in numbered:
-        yield _sequence(folder, one, sequence_label)
-    for name in alone:
-        yield _file(folder / name, label)
 
 
 def _is_animated(path: Path) -> bool:

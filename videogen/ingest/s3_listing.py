@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from videogen.config.sections import StorageConfig
 from videogen.data.video_io import VIDEO_EXTENSIONS
@@ -37,7 +38,8 @@ def list_s3(name: str, storage: StorageConfig) -> Iterator[Source]:
 
 @dataclass
 class _Folder:
-    has_video: bool = False
+    videos: set[str] = field(default_factory=set)
+    """Names without extension."""
     images: dict[str, ObjectInfo] = field(default_factory=dict)
 
 
@@ -55,13 +57,15 @@ class _Listing:
             if not name or self._is_hidden(entry.key):
                 continue
             if kind in IMAGE_EXTENSIONS:
-                self._folders.setdefault(folder + slash, _Folder()).images[name] = entry
+                self._folder(folder + slash).images[name] = entry
             elif kind in VIDEO_EXTENSIONS or entry.key == self._prefix:
-                self._folders.setdefault(folder + slash, _Folder()).has_video = True
+                self._folder(folder + slash).videos.add(PurePosixPath(name).stem)
                 yield self._file(entry)
         for path, one in self._folders.items():
-            if not one.has_video:
-                yield from self._images(path, one.images)
+            yield from self._images(path, one)
+
+    def _folder(self, path: str) -> _Folder:
+        return self._folders.setdefault(path, _Folder())
 
     def _below(self, key: str) -> list[str]:
         """Folders between what the config names and an object."""
@@ -83,10 +87,13 @@ class _Listing:
             problem=self._problem(entry.key),
         )
 
-    def _images(self, folder: str, images: dict[str, ObjectInfo]) -> Iterator[Source]:
-        numbered, alone = split(tuple(images), lambda name: self._is_animated(images[name]))
-        for one in numbered:
-            yield self._sequence(folder, one, images)
+    def _images(self, folder: str, one: _Folder) -> Iterator[Source]:
+        images = one.images
+        numbered, alone = split(
+            tuple(images), one.videos, lambda name: self._is_animated(images[name])
+        )
+        for sequence in numbered:
+            yield self._sequence(folder, sequence, images)
         for name in alone:
             yield self._file(images[name])
 

@@ -5,7 +5,7 @@ may hold several. Zeros in front do not matter. One image alone is no sequence.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -50,21 +50,28 @@ def sequences(names: Iterable[str]) -> tuple[Numbered, ...]:
 
 
 def split(
-    names: Sequence[str], is_animated: Callable[[str], bool]
+    names: Sequence[str], videos: Collection[str], is_animated: Callable[[str], bool]
 ) -> tuple[tuple[Numbered, ...], tuple[str, ...]]:
     """The sequences among a folder's images, and those that are an animation each.
 
-    Of numbered WebP files the first is looked at, and tells for all.
+    Of numbered WebP files the first is looked at, and tells for all; others count as animations.
+    Beside `videos`, whose names without extension are given, images are thumbnails: there only
+    WebP files that have no video's name are looked at.
     """
-    found = sequences(names)
+    if videos:
+        others = (name for name in names if PurePosixPath(name).stem not in videos)
+        return (), tuple(name for name in others if _may_move(name) and is_animated(name))
     still = tuple(
         one
-        for one in found
-        if extension(one.members[0]) != ANIMATED_EXTENSION or not is_animated(one.members[0])
+        for one in sequences(names)
+        if not _may_move(one.members[0]) or not is_animated(one.members[0])
     )
     taken = {name for one in still for name in one.members}
-    alone = (name for name in names if extension(name) == ANIMATED_EXTENSION and name not in taken)
-    return still, tuple(alone)
+    return still, tuple(name for name in names if _may_move(name) and name not in taken)
+
+
+def _may_move(name: str) -> bool:
+    return extension(name) == ANIMATED_EXTENSION
 
 
 def gaps(members: tuple[str, ...]) -> str | None:

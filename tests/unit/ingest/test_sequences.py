@@ -177,3 +177,12 @@ def test_animations_are_files_and_numbered_stills_are_frames(tmp_path: Path) -> 
         *("alone/x.webp", "loops/1.webp", "loops/2.webp", "stills/*.webp")
     ]
     assert not is_animated_webp(webp(animated=True)[:20])
+
+
+def test_beside_videos_only_webp_that_moves_and_is_no_thumbnail_is_a_source(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "a.mp4")
+    for name, animated in (("loop", True), ("a", True), ("still", False), ("1", True)):
+        (tmp_path / f"{name}.webp").write_bytes(webp(animated=animated))
+    assert sorted(listed(tmp_path)) == ["1.webp", "a.mp4", "loop.webp"]

@@ -1,0 +1,40 @@
+"""Tasks without Ray: one after the other, in this process."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class InProcess:
+    """What `ingest` asks of a cluster; `before` sees each task first."""
+
+    def __init__(self, before: Callable[[object], None] | None = None) -> None:
+        self._before = before
+
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        num_cpus: float = 1,
+        max_in_flight: int | None = None,
+    ) -> Iterator[tuple[int, Result]]:
+        for index, item in enumerate(items):
+            if self._before:
+                self._before(item)
+            yield index, function(item)
+
+    def stream(
+        self,
+        function: Callable[[Item], Iterable[Result]],
+        items: Iterable[Item],
+        *,
+        lost: Callable[[Item], Iterable[Result]],
+    ) -> Iterator[tuple[int, Result]]:
+        for index, item in enumerate(items):
+            if self._before:
+                self._before(item)
+            for result in function(item):
+                yield index, result
