@@ -1,18 +1,14 @@
-"""Which frames form clips, which split they belong to, and which sources are packed together."""
+"""Which frames form clips, and which split they belong to."""
 
 import hashlib
-import random
 
 import numpy as np
 import pytest
 
-from videogen.config.sections import FilterConfig, IngestConfig
+from videogen.config.sections import FilterConfig
 from videogen.data.frame_codec import Codec, read_frames
 from videogen.data.synthetic import sample_clip
 from videogen.ingest.clips import CutCounts, CutRule, clip_id, cut, split_of
-from videogen.ingest.convert import Inspection
-from videogen.ingest.grouping import group
-from videogen.ingest.sources import Source
 
 KEEP_ALL = FilterConfig(max_blank_contrast=None, max_frozen_fraction=None)
 
@@ -129,27 +125,3 @@ def test_the_split_of_a_source_depends_on_its_content_alone() -> None:
     assert all(split_of(one, 0.0) == "train" for one in many)
     wider = [split_of(one, 0.3) == "holdout" for one in many]
     assert all(now for before, now in zip(held_out, wider, strict=True) if before)
-
-
-def inspection(sha256: str, duration_s: float) -> Inspection:
-    return Inspection(Source(f"file:///{sha256}", None, 1, "1"), sha256, duration_s)
-
-
-def test_groups_depend_on_contents_alone_and_hold_each_source_once() -> None:
-    draw = random.Random(0)  # noqa: S311 - a test
-    sources = [inspection(one, draw.uniform(1, 9)) for one in digests(200)]
-    config = IngestConfig(resolution=(32, 32))
-    groups = group(sources, config)
-    for _ in range(5):
-        draw.shuffle(sources)
-        assert group(sources, config) == groups
-    packed = [one.sha256 for members in groups for one in members]
-    assert packed == sorted(digests(200))
-    assert len(groups) >= 10, "enough for many workers, and for a loader to shuffle"
-
-
-def test_groups_fill_shards_where_there_is_much() -> None:
-    config = IngestConfig(resolution=(64, 64), shard_size_bytes=1 << 22)
-    seconds = (1 << 22) / (64 * 64 * 3 * 8)
-    groups = group([inspection(one, seconds / 10) for one in digests(400)], config)
-    assert {len(members) for members in groups[:-1]} == {9}
