@@ -209,7 +209,10 @@ def _describe(frame: av.VideoFrame, aspect: Fraction | None, interlaced: bool) -
 
 def _is_mirrored(frame: av.VideoFrame) -> bool:
     """Whether the display matrix (3 x 3, 32-bit, row by row) has a negative determinant."""
-    told = cast("dict[SideDataType, SideData]", frame.side_data)
+    try:
+        told = cast("dict[SideDataType, SideData]", frame.side_data)
+    except ValueError:
+        return False  # PyAV 18 knows no EXIF; images are hardly ever mirrored by it
     matrix = told.get(SideDataType.DISPLAYMATRIX)
     if matrix is None:
         return False

@@ -72,7 +72,7 @@ def write(
 
 
 def read(path: Path, **rule: object) -> tuple[np.ndarray, VideoReader]:
-    with VideoReader(path, ReadRule(**{"size": (16, 16), **rule})) as reader:  # type: ignore[arg-type]
+    with VideoReader(path, ReadRule(**{"size": (16, 16), **rule})) as reader:
         frames = np.stack([one.picture for one in reader.frames()]).astype(int)
     assert frames.shape[0] == 3
     return frames, reader

@@ -26,7 +26,7 @@ def quarters(height: int, width: int, num: int = 4) -> np.ndarray:
 
 
 def read(path: Path, **rule: object) -> tuple[np.ndarray, VideoReader]:
-    with VideoReader(path, ReadRule(**rule)) as reader:  # type: ignore[arg-type]
+    with VideoReader(path, ReadRule(**rule)) as reader:
         frames = np.stack([one.picture for one in reader.frames()])
     return frames, reader
 
