@@ -71,16 +71,18 @@ class Publication:
         return Counter({one["values"]: one["counts"] for one in counts})
 
     def _with_facts(self, rows: pa.Table) -> pa.Table:
-        """Rows with what is said of their source: by its URI, or else by its content."""
+        """Rows with what is said of their source.
+
+        Where that is not listed, but another one with its content is, what is said of that one.
+        """
         uris = self.listed.column("uri").combine_chunks()
-        by_uri = pc.index_in(rows.column("source").cast(pa.string()), value_set=uris)
-        by_content = pc.index_in(rows.column("source_sha256"), value_set=self.contents)
-        places = pc.coalesce(by_uri, by_content)
-        is_listed = pc.is_valid(places)
+        own = pc.index_in(rows.column("source").cast(pa.string()), value_set=uris)
+        alike = pc.index_in(rows.column("source_sha256"), value_set=self.contents)
         for name in _ON_ROWS:
             field = SCHEMA.field(name)
-            old = rows.column(name).cast(pa.string())
-            new = self.listed.column(name).take(places)
-            column = pc.if_else(is_listed, new, old).dictionary_encode().cast(field.type)
+            said = self.listed.column(name)
+            other = pc.coalesce(said.take(alike), rows.column(name).cast(pa.string()))
+            column = pc.if_else(pc.is_valid(own), said.take(own), other)
+            column = column.dictionary_encode().cast(field.type)
             rows = rows.set_column(SCHEMA.get_field_index(name), field, column)
         return rows
