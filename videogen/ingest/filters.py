@@ -10,8 +10,10 @@ from videogen.config.sections import FilterConfig
 from videogen.data.perceptual_hash import NO_HASH, Hashes, Indices, close_pairs
 from videogen.ingest.looks import ClipLook
 
-_LEVELS = (("brightness", 16.0, 0.0), ("contrast", 4.0, 0.2), ("motion", 1.0, 0.3))
-"""How far those of clips that look alike may be apart: so many levels, and so great a share."""
+_LEVELS = (("brightness", 16.0, 0.0), ("contrast", 4.0, 0.25), ("motion", 4.0, 1.2))
+"""How far those of clips that look alike may be apart: so many levels, and so great a share.
+
+Motion is free to change most: encoding blurs what is fine and moves, and grain comes and goes."""
 
 Refusal = Literal["blank", "too dark", "frozen", "low motion", "static overlay"]
 
