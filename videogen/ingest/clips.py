@@ -9,11 +9,9 @@ from videogen.config.sections import FilterConfig
 from videogen.data.frame_codec import ClipEncoder, Codec, Frame
 from videogen.ingest.filters import refusal
 from videogen.ingest.looks import ClipLook, FrameLook, after, again, clip_look, look_at
+from videogen.ingest.shots import TRANSITION
 
 Split = Literal["train", "holdout"]
-
-TRANSITION = -1
-"""The shot number of frames between two shots, which no clip has."""
 
 _SPLIT_SALT = b"videogen split 1:"
 _HASH_RANGE = 2**64
