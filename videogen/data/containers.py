@@ -1,6 +1,7 @@
 """What the outermost structure of a file tells, without a demuxer."""
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,6 +10,11 @@ _LARGE = struct.Struct(">Q")
 _LARGE_SIZE = 1
 _TO_THE_END = 0
 _FIRST = frozenset((b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"))
+_NESTING = frozenset((b"moov", b"trak", b"mdia"))
+_TIMED = frozenset((b"mvhd", b"mdhd"))
+_TIMED_BYTES = 32
+_TIMED_SHORT = struct.Struct(">12xII")
+_TIMED_LONG = struct.Struct(">20xIQ")
 
 _RIFF = struct.Struct("<4sI")
 _EBML = b"\x1a\x45\xdf\xa3"
@@ -41,6 +47,28 @@ def is_cut_short(path: Path) -> bool:
         return _boxes_are_cut(file, size_bytes)
 
 
+def claimed_duration_s(path: Path) -> float:
+    """The longest duration in the headers of an MP4 or QuickTime file; 0 for other files.
+
+    Demuxers correct it by what they find, so damage there does not show. All ones, which ISO
+    14496-12 has for unknown, count as they stand: no file on disk is endless.
+    """
+    size_bytes = path.stat().st_size
+    longest_s = 0.0
+    with path.open("rb") as file:
+        if not _first_is_box(file):
+            return 0.0
+        spans = [(0, size_bytes)]
+        while spans:
+            for kind, start, end in _boxes(file, *spans.pop()):
+                if kind in _NESTING:
+                    spans.append((start, end))
+                elif kind in _TIMED:
+                    file.seek(start)
+                    longest_s = max(longest_s, _duration_s(file.read(_TIMED_BYTES)))
+    return longest_s
+
+
 def webp_canvas(path: Path) -> tuple[int, int] | None:
     """Width and height of an animated WebP; None where the file is something else.
 
@@ -53,6 +81,35 @@ def webp_canvas(path: Path) -> tuple[int, int] | None:
     if len(start) < _WEBP_HEADER_BYTES or not is_extended or not start[20] & _WEBP_ANIMATED:
         return None
     return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(start[27:30], "little")
+
+
+def _first_is_box(file: BinaryIO) -> bool:
+    file.seek(0)
+    head = file.read(_HEADER.size)
+    return len(head) == _HEADER.size and _HEADER.unpack(head)[1] in _FIRST
+
+
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, and start and end of the content, of the boxes between two places."""
+    while start + _HEADER.size <= end:
+        file.seek(start)
+        length, kind = _HEADER.unpack(file.read(_HEADER.size))
+        content = start + _HEADER.size
+        if length == _LARGE_SIZE and content + _LARGE.size <= end:
+            length = _LARGE.unpack(file.read(_LARGE.size))[0]
+            content += _LARGE.size
+        if length < content - start:
+            return  # to the end, or damaged
+        yield kind, content, min(start + length, end)
+        start += length
+
+
+def _duration_s(header: bytes) -> float:
+    """Of the content of an mvhd or mdhd box: version, times, ticks a second, ticks."""
+    if len(header) < _TIMED_BYTES:
+        return 0.0
+    rate, ticks = (_TIMED_LONG if header[0] == 1 else _TIMED_SHORT).unpack_from(header)
+    return ticks / rate if rate else 0.0
 
 
 def _boxes_are_cut(file: BinaryIO, size_bytes: int) -> bool:

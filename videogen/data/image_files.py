@@ -1,5 +1,6 @@
 """Image sequences: one file for each frame, as renderers and scanners write them."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -114,9 +115,13 @@ def _decode(path: Path) -> av.VideoFrame | None:
 def _size(path: Path) -> tuple[int, int]:
     """Width and height by the image's header, before FFmpeg would decode it to find out."""
     try:
-        with Image.open(path) as image:
-            return image.size
-    except (UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return image.size
+    except Image.DecompressionBombError as error:
+        raise UnusableSourceError("too large", str(path), str(error)) from error
+    except (UnidentifiedImageError, SyntaxError, ValueError):
         pass  # a kind that Pillow does not know
     except OSError as error:
         raise UnusableSourceError("unreadable", str(path), str(error.strerror or error)) from error

@@ -1,5 +1,6 @@
 """Video files by way of FFmpeg: opening, decoding frame by frame, and what is wrong with them."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -8,16 +9,16 @@ from pathlib import Path
 
 import av
 import av.container
+import av.logging
 
-from videogen.data.containers import is_cut_short
+from videogen.data.containers import claimed_duration_s, is_cut_short
 from videogen.data.footage import LONGEST_S, MAX_PIXELS, Counts
 from videogen.data.unusable import Reason, UnusableSourceError
 
 _DEFAULT_RATE = Fraction(25)
 _SILENT_CUT_SHARE = 0.05
 _SILENT_CUT_S = 1.0
-_HIDDEN_SHARE = 0.5
-_HIDDEN_S = 60.0
+_OVERSIZED = re.compile(r"Picture size (\d+)x(\d+) exceeds specified max pixel count")
 _LIMITS = {"max_pixels": str(MAX_PIXELS)}
 
 
@@ -33,9 +34,12 @@ class VideoFile:
                 raise self._unusable("truncated", "its data ends before its headers say")
             self._stream = video_stream(str(path), self._container)
             context = self._stream.codec_context
+            if context.width <= 0 or context.height <= 0:
+                raise _without_size(path)
             check_budget(str(path), context.width, context.height)
-            if self.duration_s > LONGEST_S:
-                hours = self.duration_s / 3600
+            claim_s = max(self.duration_s, claimed_duration_s(path))
+            if claim_s > LONGEST_S:
+                hours = claim_s / 3600
                 detail = f"its header claims {hours:.0f} hours, more than {LONGEST_S / 3600:.0f}"
                 raise self._unusable("corrupt", detail)
         except UnusableSourceError:
@@ -115,14 +119,12 @@ class VideoFile:
 
         An edit list may well hide frames of MP4 and QuickTime files, whose boxes were looked at.
         """
-        claim_s = self.duration_s
-        missing_s = claim_s - self._end_s
         if "mov" in self._container.format.name:
-            if missing_s > max(_HIDDEN_S, _HIDDEN_SHARE * claim_s):
-                detail = f"its header claims {claim_s:.1f} s, its frames end at {self._end_s:.1f} s"
-                raise self._unusable("corrupt", detail)
-        elif missing_s > max(_SILENT_CUT_S, _SILENT_CUT_SHARE * claim_s):
-            raise self._unusable("truncated", f"ends {missing_s:.1f} s before its {claim_s:.1f} s")
+            return
+        missing_s = self.duration_s - self._end_s
+        if missing_s > max(_SILENT_CUT_S, _SILENT_CUT_SHARE * self.duration_s):
+            detail = f"ends {missing_s:.1f} s before its {self.duration_s:.1f} s"
+            raise self._unusable("truncated", detail)
 
     def glimpses(self, places: int, run: int) -> Iterator[list[av.VideoFrame]]:
         """Frames from up to `places` key frames on, which are spread over the file."""
@@ -211,6 +213,25 @@ def check_budget(name: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         detail = f"{width} x {height} pixels, the limit is {MAX_PIXELS} a frame"
         raise UnusableSourceError("too large", name, detail)
+
+
+def _without_size(path: Path) -> UnusableSourceError:
+    """Why FFmpeg gives no frame size on opening: its log tells of one beyond the budget."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as told, _open(path):
+            pass
+    finally:
+        av.logging.set_skip_repeated(True)
+        av.logging.set_level(level)
+    for _, _, message in told:
+        size = _OVERSIZED.match(message)
+        if size:
+            detail = f"{size[1]} x {size[2]} pixels, the limit is {MAX_PIXELS} a frame"
+            return UnusableSourceError("too large", str(path), detail)
+    return UnusableSourceError("corrupt", str(path), "its headers give no frame size")
 
 
 def limit(stream: av.VideoStream) -> None:
