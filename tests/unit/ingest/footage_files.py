@@ -100,10 +100,20 @@ def replaced(data: bytes, box: bytes, offset: int, value: bytes) -> bytes:
 
 
 def endless(data: bytes) -> bytes:
-    """An MP4 file whose headers claim that it never ends (ISO/IEC 14496-12, version 0 boxes)."""
+    """An MP4 file whose media header claims 48 days (ISO/IEC 14496-12, version 0 of `mdhd`)."""
+    return replaced(data, b"mdhd", 12, struct.pack(">II", 1024, 0xFFFFFFFE))
+
+
+def endless_matroska(data: bytes) -> bytes:
+    """A Matroska file whose header claims 10,000 years (RFC 9559, Duration, a double)."""
+    return replaced(data, b"\x44\x89\x88", 0, struct.pack(">d", 3.2e14))
+
+
+def lying_movie_header(data: bytes) -> bytes:
+    """An MP4 file whose movie header claims never to end, its tables 5 s (version 0 boxes)."""
     for box in (b"mvhd", b"mdhd"):
         data = replaced(data, box, 16, struct.pack(">I", 0xFFFFFFFE))
-    return replaced(data, b"tkhd", 20, struct.pack(">I", 0xFFFFFFFE))
+    return data
 
 
 def huge_gif(width: int, height: int) -> bytes:
