@@ -81,7 +81,13 @@ class Footage:
     def publish(self, rows: Iterable[ClipRow]) -> Snapshot:
         """Make a snapshot with these rows, and a ledger with all sources of so far."""
         snapshot = add_clips(self.store, self.dataset, self.ingest_digest, table_of(rows))
-        ledger = Ledger.of(Entry.of(self.record(source)) for source in self.rows)
+        there = {row.clip_id for row in snapshot.rows()}
+        held_back = {
+            uri(source): sum(row.clip_id not in there for row in rows)
+            for source, rows in self.rows.items()
+        }
+        entries = (Entry.of(self.record(source)) for source in self.rows)
+        ledger = Ledger.of(entries, held_back)
         update_ledger(self.store, self.dataset, self.ingest_digest, ledger)
         return snapshot
 

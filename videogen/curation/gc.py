@@ -42,7 +42,7 @@ class Garbage(Artifact):
     snapshots: tuple[str, ...]
     """Digests of old ones that go."""
     objects: tuple[str, ...]
-    """Keys of all that goes, snapshots last."""
+    """Keys of all that goes, snapshots first."""
     bytes: int
     deleted: bool = False
     uploads: int = 0
@@ -70,7 +70,8 @@ def find_garbage(
     ]
     listed += _features(store, gone)
     snapshots = [store.head(snapshot_key(dataset, digest)) for digest in gone]
-    found = [*sorted(listed, key=lambda info: info.key), *(info for info in snapshots if info)]
+    # Snapshots first: should the deletion be interrupted, none is left without its shards.
+    found = [*(info for info in snapshots if info), *sorted(listed, key=lambda info: info.key)]
     return Garbage(
         dataset=dataset,
         snapshots=tuple(gone),

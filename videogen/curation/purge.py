@@ -66,7 +66,8 @@ def purge(
     _note(store, dataset, stones, snapshots, keys)
     _drop_from_ledgers(store, dataset, records)
     sheets = tracked.purge_sheets(snapshots, store)
-    everything = [*sorted(keys), *(snapshot_key(dataset, one) for one in sorted(snapshots))]
+    # Snapshots first: none is left whose parts or shards are gone.
+    everything = [*(snapshot_key(dataset, one) for one in sorted(snapshots)), *sorted(keys)]
     for done, key in enumerate(everything):
         progress(ProgressEvent("purge", done, len(everything), "objects", key))
         store.purge(key)
