@@ -77,7 +77,7 @@ def count_up(item: int) -> Iterator[tuple[int, int]]:
             raise DatasetError(f"item {item} is negative")
 
 
-def test_a_stream_gives_what_workers_yield_and_what_stands_for_those_that_died(cluster):
+def test_a_stream_gives_what_workers_yield_and_what_stands_for_those_that_died(cluster, capsys):
     results = list(cluster.stream(count_up, iter([5, 7, 9]), lost=lambda item: [("lost", item)]))
 
     assert [result for index, result in results if index == 0] == [(5, 0), (5, 1), (5, 2)]
@@ -86,6 +86,8 @@ def test_a_stream_gives_what_workers_yield_and_what_stands_for_those_that_died(c
     assert {result for index, result in results if index == 1} <= {(7, 0), (7, 1), ("lost", 7)}
     with pytest.raises(DatasetError, match=r"^item -1 is negative$"):
         list(cluster.stream(count_up, [-1], lost=lambda item: []))
+    time.sleep(0.5)
+    assert capsys.readouterr().out == "", "standard output belongs to --json; Ray tells of the dead"
 
 
 def test_items_are_drawn_only_as_tasks_finish(cluster):

@@ -96,9 +96,10 @@ def _planned_ingest(stages: Stages) -> PlannedStage:
     seconds = _STAGE_START_S + new / _INGEST_VIDEOS_PER_S
     height, width = stages.config.ingest.resolution
     disk = new * 2 * stages.config.ingest.max_clip_frames * height * width * 3
-    return PlannedStage(
-        "ingest", "run", f"{new} new videos, {_size(ingest.new_bytes)}", seconds, disk
-    )
+    detail = f"{new} new videos, {_size(ingest.new_bytes)}"
+    if not new:
+        detail = "no new videos; the snapshot changes for known ones"
+    return PlannedStage("ingest", "run", detail, seconds, disk)
 
 
 def _task(stages: Stages, stage: Stage) -> StageTask[Any]:

@@ -52,6 +52,8 @@ def _ingested(dataset: DatasetRef, seconds: float) -> str:
             f", {len(dataset.quarantined)} sources quarantined, for instance "
             f"{first['source']!r}: {first['reason']} (`videogen ingest CONFIG --json` lists them)"
         )
+    filtered = ", ".join(f"{number} {reason}" for reason, number in dataset.filtered.items())
+    left_out = f", left out: {filtered}" if filtered else ""
     new = (
         f"{dataset.new_sources} new videos in {_duration(seconds)}"
         if dataset.new_sources
@@ -59,7 +61,7 @@ def _ingested(dataset: DatasetRef, seconds: float) -> str:
     )
     return (
         f"{new}; dataset {dataset.dataset} has {dataset.clips} clips of {dataset.sources} "
-        f"videos{quarantined} (snapshot {dataset.snapshot[:12]})"
+        f"videos{left_out}{quarantined} (snapshot {dataset.snapshot[:12]})"
     )
 
 

@@ -202,6 +202,7 @@ class Cluster:
 
     def _init(self, options: dict[str, Any]) -> None:
         import ray  # noqa: PLC0415 - Ray is loaded only where it is used
+        from ray._private import worker  # noqa: PLC0415 - as above
         from ray._raylet import (  # type: ignore[attr-defined]  # noqa: PLC0415 - compiled
             AuthenticationTokenLoader,
             Config,
@@ -221,6 +222,7 @@ class Cluster:
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                 )
+            worker._worker_logs_enabled = False  # noqa: SLF001 - Ray tells of dead workers on stdout
         except (RayError, RuntimeError, ValueError, OSError) as error:
             if self.spec.address is None:
                 raise ServiceError(f"Ray does not start: {_first_line(error)}") from error

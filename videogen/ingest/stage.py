@@ -13,6 +13,7 @@ from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
 from videogen.data.clip_table import SCHEMA, join, table_of
 from videogen.data.snapshot import Snapshot, commit
+from videogen.data.unusable import shown
 from videogen.errors import DatasetError
 from videogen.ingest.intake import Harvest, Intake, Tasks
 from videogen.ingest.ledger import Entry, Ledger, update_ledger
@@ -57,6 +58,8 @@ def ingest(
     """
     began = monotonic()
     planned = plan(config, store, force=force)
+    if planned.metadata.unmatched:
+        progress(ProgressEvent("ingest", message=_unmatched(planned)))
     tally = Tally(planned.new, progress)
     harvest, snapshot, ledger = Harvest(), planned.snapshot, planned.ledger
     if planned.is_done:
@@ -110,6 +113,11 @@ def _commit(
     if planned.snapshot is None and len(change(SCHEMA.empty_table())) == 0:
         return None
     return commit(store, planned.dataset, planned.ingest_digest, change)
+
+
+def _unmatched(planned: IngestPlan) -> str:
+    names = planned.metadata.unmatched
+    return f"{len(names)} rows of ingest.metadata match no source, for instance {shown(names[0])}"
 
 
 def _changed_entries(planned: IngestPlan, harvest: Harvest) -> dict[str, Entry]:

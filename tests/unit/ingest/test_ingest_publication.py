@@ -13,7 +13,8 @@ from videogen.data.forgotten import Tombstone, write_tombstone
 from videogen.data.synthetic import sample_clip
 from videogen.data.video_write import write_video
 from videogen.errors import DatasetError
-from videogen.ingest.stage import plan
+from videogen.ingest.stage import ingest, plan
+from videogen.progress import ProgressEvent
 from videogen.storage.local import LocalStore
 
 
@@ -47,6 +48,16 @@ def test_metadata_is_carried_into_the_rows_and_changes_them_without_decoding(
     before = objects(store)
     assert run(store, videos, workers=workers, metadata=str(facts)).snapshot == second.snapshot
     assert (workers.calls, objects(store)) == (0, before)
+
+
+def test_rows_of_metadata_that_match_no_source_are_told(
+    store: LocalStore, videos: Path, tmp_path: Path
+) -> None:
+    events: list[ProgressEvent] = []
+    facts = say(tmp_path / "facts.csv", "nowhere.mp4,,,no,,", "sample-00000.mp4,,CC0,,,")
+    ingest(config_for(store, videos, metadata=facts), store, Here(), events.append)
+    assert events[0].message.startswith("1 rows of ingest.metadata match no source")
+    assert "nowhere.mp4" in events[0].message
 
 
 def test_a_source_that_must_not_be_used_is_not_read_and_counted(
