@@ -27,8 +27,6 @@ _SKIM_EVERY = 8
 _BLACK_MEAN = 8.0
 _BLACK_MOST = 40
 """Of 255: what compression leaves of black, and its ringing beside a bright edge."""
-_SHOWS_SOMETHING = 24.0
-"""Mean of a frame's brightest row; a frame that is darker tells nothing of bars."""
 _LEAST_SHARE = 0.02
 _MOST_SHARE = 0.35
 """Of the frame's height or width, on one side."""
@@ -63,18 +61,18 @@ def _places(footage: Footage) -> int:
 
 def _bars(footage: Footage, first: av.VideoFrame) -> Bars:
     """The bars that all frames have in common."""
+    size = first.width, first.height
     common: Bars | None = None
     informative = 0
     for frame in chain([first], _witnesses(footage)):
-        if informative == _SURE:
+        seen = _bars_of(frame) if (frame.width, frame.height) == size else None
+        if seen is None:
+            continue
+        informative += 1
+        common = _common(common, seen) if common else seen
+        if informative == _SURE or not _may_have_bars(common, size):
             break
-        seen = _bars_of(frame)
-        if seen is not None:
-            informative += 1
-            common = _likely(_common(common, seen), frame) if common else _likely(seen, frame)
-            if not common:
-                return Bars()
-    return common or Bars()
+    return _likely(common, size) if common else Bars()
 
 
 def _witnesses(footage: Footage) -> Iterator[av.VideoFrame]:
@@ -88,7 +86,7 @@ def _bars_of(frame: av.VideoFrame) -> Bars | None:
     """Of a frame; None where it shows nothing."""
     gray = cast("NDArray[np.uint8]", frame.reformat(format="gray").to_ndarray())
     rows, columns = _is_black(gray, axis=1), _is_black(gray, axis=0)
-    if gray.mean(axis=1).max() <= _SHOWS_SOMETHING or rows.all() or columns.all():
+    if rows.all() or columns.all():
         return None
     return Bars(*_ends(rows), *_ends(columns))
 
@@ -115,10 +113,16 @@ def _common(one: Bars, other: Bars) -> Bars:
     )
 
 
-def _likely(bars: Bars, frame: av.VideoFrame) -> Bars:
-    """The bars of those axes where they are wide enough and alike."""
-    top, bottom = _alike(bars.top, bars.bottom, frame.height)
-    left, right = _alike(bars.left, bars.right, frame.width)
+def _may_have_bars(bars: Bars, size: tuple[int, int]) -> bool:
+    """Whether what all frames so far have in common is wide enough; more frames only take away."""
+    across = min(bars.left, bars.right) >= _LEAST_SHARE * size[0]
+    return across or min(bars.top, bars.bottom) >= _LEAST_SHARE * size[1]
+
+
+def _likely(bars: Bars, size: tuple[int, int]) -> Bars:
+    """The bars of those axes where they are wide enough, not too wide, and alike."""
+    top, bottom = _alike(bars.top, bars.bottom, size[1])
+    left, right = _alike(bars.left, bars.right, size[0])
     return Bars(top, bottom, left, right)
 
 

@@ -40,10 +40,15 @@ def png_bytes() -> bytes:
     )
 
 
-def vast_mov(path: Path) -> Path:
+def lying_mov(path: Path) -> Path:
+    """Its header says 64 x 64."""
+    return vast_mov(path, 64)
+
+
+def vast_mov(path: Path, size: int = 16_000) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("png", rate=1)
-        stream.height = stream.width = 16_000
+        stream.height = stream.width = size
         stream.pix_fmt = "monob"
         packet = av.Packet(png_bytes())
         packet.pts = packet.dts = 0
@@ -67,11 +72,11 @@ def vast_png(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("make", [vast_mov, vast_webp, vast_png])
+@pytest.mark.parametrize("make", [vast_mov, lying_mov, vast_webp, vast_png])
 def test_16_000_by_16_000_pixels_are_refused_before_they_are_allocated(
     tmp_path: Path, make: Callable[[Path], Path]
 ) -> None:
-    kind = {vast_mov: "mov", vast_webp: "webp", vast_png: "png"}[make]
+    kind = {vast_mov: "mov", lying_mov: "mov", vast_webp: "webp", vast_png: "png"}[make]
     path = make(tmp_path / f"a.{kind}")
     program = (
         "import resource, sys\n"
@@ -81,15 +86,16 @@ def test_16_000_by_16_000_pixels_are_refused_before_they_are_allocated(
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
         "before, path = peak(), Path(sys.argv[1])\n"
         "try:\n"
-        "    VideoReader([path] if path.suffix == '.png' else path)\n"
+        "    list(VideoReader([path] if path.suffix == '.png' else path).frames())\n"
         "except UnusableSourceError as error:\n"
         "    print(error.reason, peak() - before, error.detail)\n"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
     ).stdout
-    assert answer.startswith("too large "), answer
-    assert "16000 x 16000" in answer or "256000000 pixels" in answer
+    if make is not lying_mov:
+        assert answer.startswith("too large "), answer
+        assert "16000 x 16000" in answer or "256000000 pixels" in answer
     assert int(answer.split()[2]) < 60, "MiB; a frame of it has 244 or more"
 
 
@@ -200,7 +206,7 @@ def test_corrupt_frames_are_dropped_and_counted_and_too_many_refuse_the_source(
 
 def test_a_period_is_never_absurd(tmp_path: Path, write: Write, grays: Grays) -> None:
     """One frame an hour: the last is not shown for an hour."""
-    path = write(tmp_path / "a.mkv", grays(3), pts=[0, 360_000, 720_000])
+    path = write(tmp_path / "a.mp4", grays(3), pts=[0, 360_000, 720_000])
     with VideoReader(path) as reader:
         times = [one.time_s for one in reader.frames()]
         assert reader.period_s <= 10

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from videogen.data.geometry import Look, plan
+from videogen.data.geometry import Look, believable_aspect, plan
 from videogen.data.video_io import ReadRule, VideoReader
 
 Write = Callable[..., Path]
@@ -194,11 +194,51 @@ def test_black_bars_are_cut_off(tmp_path: Path, write: Write, bars: tuple[int, i
 def test_a_dark_surround_is_no_bar_once_something_enters_it(tmp_path: Path, write: Write) -> None:
     source = np.zeros((60, 96, 96, 3), np.uint8)
     for index in range(60):
-        y = 36 if index < 30 else 2 * index - 34
-        source[index, y : y + 24, 36:60] = COLOURS["white"]
+        y = 28 if index < 30 else index - 2
+        source[index, y : y + 40, 28:68] = COLOURS["white"]
     _, reader = read(write(tmp_path / "a.mp4", source), crop_bars=True)
     assert reader.decisions is not None
-    assert "top 0 bottom 0" in reader.decisions.bars or reader.decisions.bars == "none"
+    assert "top 0 bottom 0" in reader.decisions.bars
+
+
+def test_bars_are_found_though_the_film_begins_with_a_small_title(
+    tmp_path: Path, write: Write
+) -> None:
+    source = np.zeros((30, 96, 96, 3), np.uint8)
+    source[:4, 44:52, 40:56] = 60
+    source[4:, 16:80] = COLOURS["green"]
+    _, reader = read(write(tmp_path / "a.mp4", source), crop_bars=True)
+    assert reader.decisions is not None
+    assert reader.decisions.bars.startswith("top 16 bottom 16 left 0")
+
+
+def test_bars_of_one_size_are_not_cut_from_another(tmp_path: Path, write: Write) -> None:
+    first = np.zeros((12, 96, 96, 3), np.uint8)
+    first[:, 24:72] = COLOURS["green"]
+    write(tmp_path / "a.ts", first)
+    write(tmp_path / "b.ts", quarters(64, 128, num=6))
+    parts = [(tmp_path / name).read_bytes() for name in ("a.ts", "b.ts")]
+    (tmp_path / "c.ts").write_bytes(b"".join(parts))
+    rule = ReadRule(crop_bars=True, size=(48, 96), crop="none")
+    with VideoReader(tmp_path / "c.ts", rule) as reader:
+        frames = [one.picture for one in reader.frames()]
+    assert len(frames) == 18
+    assert named(frames[0], 0.05, 0.5) == "green"
+    red_rows = [named(frames[-1], y, 0.25) == "red" for y in np.linspace(0.02, 0.98, 24)]
+    assert sum(red_rows) == 12
+
+
+def test_4_2_0_frames_are_cut_at_even_pixels() -> None:
+    for width in range(40, 90):
+        box = plan((width, 33), Fraction(1), (32, 32), "centre", Look()).box
+        assert box.x % 2 == 0
+        assert abs(box.x - (width - box.width) / 2) < 2
+
+
+def test_an_absurd_pixel_aspect_is_not_believed() -> None:
+    for tag in (Fraction(60_000), Fraction(1, 60_000), Fraction(0), None):
+        assert believable_aspect(tag) == 1
+    assert believable_aspect(Fraction(64, 45)) == Fraction(64, 45)
 
 
 def test_a_file_may_change_its_size_midway(tmp_path: Path, write: Write) -> None:

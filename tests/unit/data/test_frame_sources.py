@@ -93,6 +93,22 @@ def test_progressive_frames_are_left_alone(tmp_path: Path, write: Write) -> None
     assert reader.decisions.deinterlace == "none"
 
 
+def test_progressive_frames_behind_interlaced_ones_are_left_alone(
+    tmp_path: Path, write: Write
+) -> None:
+    """And the one that deinterlacing holds back is not lost where the size changes."""
+    first = interlaced(tmp_path / "a.ts", 8, "libx264").read_bytes()
+    draw = np.random.default_rng(0)
+    lines = np.kron(draw.integers(40, 220, size=(6, 64, 1, 1)), np.ones((1, 1, 96, 3)))
+    second = write(tmp_path / "b.ts", lines.astype(np.uint8), layout="yuv422p").read_bytes()
+    third = write(tmp_path / "c.ts", moving_bar(5)[:, :48], layout="yuv422p").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(first + second + third)
+    frames, _ = read(tmp_path / "joined.ts")
+    assert len(frames) == 8 + 6 + 5
+    kept = np.stack([one.picture for one in frames[8:14]])
+    assert np.abs(kept - lines).mean() < 3
+
+
 def gif(path: Path, disposal: int) -> Path:
     """Three patches that appear one after the other on a transparent 24 x 24 canvas, by hand."""
     palette = bytes((*RED, *BLUE, 0, 0, 0, 0, 0, 0))

@@ -32,7 +32,7 @@ def read(path: Path, rule: ReadRule = SMALL) -> tuple[list[float], list[int], Vi
         ("a.mp4", "libx264", {"bf": "3"}),
         ("a.mov", "prores_ks", {}),
         ("a.mkv", "ffv1", {}),
-        ("a.avi", "libx264", {"bf": "3"}),
+        ("a.avi", "libx264", {"bf": "3", "x264-params": "b-adapt=0:scenecut=0"}),
         ("a.avi", "mjpeg", {}),
         ("a.ts", "libx264", {"bf": "3"}),
         ("a.flv", "libx264", {"bf": "3"}),
