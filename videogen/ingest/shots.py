@@ -7,7 +7,7 @@ from typing import TypeVar
 from videogen.config.sections import ShotConfig
 from videogen.ingest.cuts import REACH_S, flash_length, is_cut
 from videogen.ingest.glances import Glance, Timed, glance
-from videogen.ingest.transitions import MIN_FRAMES, dissolved, faded
+from videogen.ingest.transitions import MIN_FRAMES, dissolved
 
 TRANSITION = -1
 """The shot number of frames between two shots."""
@@ -109,8 +109,7 @@ class _Labels:
         soon = ahead[0].time_s + _SHORT_S
         short = next((at for at, one in enumerate(ahead) if one.time_s > soon), len(ahead))
         for window in (ahead[: max(short, MIN_FRAMES + 1)], ahead):
-            for found in (dissolved(window), faded(window)):
-                self._mixed.update(self._done + at for at in found)
+            self._mixed.update(self._done + at for at in dissolved(window))
 
     def _move_on(self) -> None:
         self._here += 1

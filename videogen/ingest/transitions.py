@@ -1,7 +1,7 @@
-"""Fades and dissolves, seen in the glances of successive frames.
+"""Dissolves, seen in the glances of successive frames; a fade is one from or to a plain picture.
 
-A dissolve is a straight line between two pictures, and motion is not: it leaves the line, or a
-shift explains it. A fade is a picture that loses its contrast and keeps its structure.
+A dissolve follows a straight line between two pictures and is fainter on the way; motion leaves
+the line, and all details are there all the time.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,6 @@ _MAX_STEP = 0.5
 """Of a dissolve of three frames or more; a greater one is a cut."""
 _PURE = 0.1
 _CORE = 0.25
-_FADED = 0.3
-_FULL = 0.9
-_MIN_CONTRAST = 8.0
-_RISE = 1.05
-_SCALED_LIKENESS = 0.6
-_VISIBLE = 4.0
-_MAX_LOSS = 0.6
-"""Of the contrast, from one frame to the next; more is a cut or a flash."""
 
 
 def dissolved(window: Sequence[Glance]) -> range:
@@ -98,38 +90,3 @@ def _are_mixed(pictures: Sequence[Glance], share: NDArray[np.float32], off_line:
     mixed = (1 - share) ** 2 * details[0] + share**2 * details[-1]
     lost, expected = (unmixed - details).sum(), (unmixed - mixed).sum()
     return off_line <= _MAX_OFF_LINE and bool(lost >= _MIN_LOST * expected)
-
-
-def faded(window: Sequence[Glance]) -> range:
-    """Which frames of a window fade its first picture out, or fade a later one in from it."""
-    contrasts = [one.contrast for one in window]
-    first, peak = contrasts[0], max(contrasts)
-    if min(contrasts) <= _FADED * first:
-        out = _fade(window)
-        if out:
-            return out
-    if first > _FADED * peak:
-        return range(0)
-    end = next(at for at, contrast in enumerate(contrasts) if contrast >= _FULL * peak)
-    back = _fade(window[end::-1])
-    return range(end - back.stop + 1, end - back.start + 1) if back else back
-
-
-def _fade(window: Sequence[Glance]) -> range:
-    """Which frames fade the first picture out, down to what is left of it, that one included."""
-    whole = window[0]
-    last = whole.contrast
-    if last < _MIN_CONTRAST:
-        return range(0)
-    start = 0
-    for at, one in enumerate(window):
-        if one.contrast > _RISE * last or last - one.contrast > _MAX_LOSS * whole.contrast:
-            break
-        last = one.contrast
-        if last < _FULL * whole.contrast and not start:
-            start = at
-        if last <= _FADED * whole.contrast:
-            return range(start, at + 1) if at > start else range(0)
-        if start and last > _VISIBLE and likeness(whole, one) < _SCALED_LIKENESS:
-            break
-    return range(0)

@@ -65,10 +65,11 @@ def test_a_flash_after_which_the_picture_returns_is_no_cut(
 
 @pytest.mark.parametrize("flash", ["white frame", "three white frames", "black frame"])
 def test_a_flash_that_hides_a_cut_is_a_cut(tmp_path: Path, flash: str) -> None:
-    film = hard_cuts(9, ("pan", "object", "pan"), 30, 30.0)
-    _flash(film, 30, flash)
-    _flash(film, 60 - len(FLASHES[flash][1]), flash)
-    assert joined(labels(film, 30.0, tmp_path), film) == []
+    for motions in (("pan", "object", "pan"), ("fast pan", "fast pan", "shake")):
+        film = hard_cuts(9, motions, 30, 30.0)
+        _flash(film, 30, flash)
+        _flash(film, 60 - len(FLASHES[flash][1]), flash)
+        assert joined(labels(film, 30.0, tmp_path), film) == []
 
 
 def test_a_few_frames_of_another_scene_are_no_flash(tmp_path: Path) -> None:
@@ -87,14 +88,19 @@ def test_a_fade_parts_shots_and_is_in_neither(
         film = faded(Scene(seed, motion), Scene(seed + 50, "pan"), num, fps, to, length)
         found = labels(film, fps, tmp_path)
         assert joined(found, film) == split(found, film) == []
-        assert TRANSITION in found[num : num + 2 * length]
+        between = found[num : len(found) - num]
+        assert between.count(TRANSITION) >= 0.6 * len(between)
         assert _given_away(found, film) <= 0.1 * 2 * num
 
 
 @pytest.mark.parametrize(("fps", "length"), [(30.0, 10), (30.0, 30), (24.0, 48), (8.0, 8)])
 def test_a_dissolve_parts_shots_and_is_in_neither(tmp_path: Path, fps: float, length: int) -> None:
     num = int(2 * fps)
-    for seed, motions in ((14, ("still", "pan")), (15, ("object", "still")), (16, ("pan", "zoom"))):
+    for seed, motions in (
+        (14, ("still", "pan")),
+        (15, ("object", "object")),
+        (16, ("pan", "zoom")),
+    ):
         one, other = (Scene(seed + 50 * at, motion) for at, motion in enumerate(motions))
         film = dissolved(one, other, num, fps, length)
         found = labels(film, fps, tmp_path)
@@ -163,8 +169,16 @@ def test_cuts_between_synthetic_samples_are_found() -> None:
 
 def test_frames_that_a_bad_file_lost_are_no_cut() -> None:
     frames = np.uint8(np.clip(Scene(32, "pan").filmed(90, 30.0), 0, 255))
-    kept = [still for at, still in enumerate(stills(frames, 30.0)) if not 40 <= at < 44]
+    kept = [still for at, still in enumerate(stills(frames, 30.0)) if not 40 <= at < 52]
     assert {number for number, _ in label_shots(kept, ShotConfig())} == {0}
+
+
+def test_a_swing_of_the_camera_is_no_cut() -> None:
+    landscape = Scene(34, "still").filmed(1, 1.0)[0]
+    wide = np.uint8(np.clip(np.concatenate((landscape, landscape[:, ::-1]), axis=1), 0, 255))
+    places = [0] * 30 + [14, 28] + [28] * 30
+    frames = np.stack([wide[:, place : place + SIZE] for place in places])
+    assert {number for number, _ in label_shots(stills(frames, 30.0), ShotConfig())} == {0}
 
 
 @pytest.mark.parametrize(("size", "most"), [(SIZE, 64), (2048, 21)])
