@@ -145,9 +145,12 @@ class Intake:
             for start in range(0, len(sources), _HASHED_AT_ONCE)
         ]
         found = {source.uri: Hashed(source, None) for source in sources}
-        if tasks:
-            for _, hashed in self._cluster.stream(hash_sources, tasks, lost=lambda _: ()):
-                found[hashed.source.uri] = hashed
+        for _ in range(_PATIENCE):
+            dead: list[HashTask] = []
+            if tasks:
+                for _, hashed in self._cluster.stream(hash_sources, tasks, lost=_to(dead)):
+                    found[hashed.source.uri] = hashed
+            tasks = dead
         return [found[uri] for uri in sorted(found)]
 
     def _groups(self, fresh: Iterable[Fresh]) -> list[tuple[Fresh, ...]]:
@@ -260,10 +263,10 @@ def _doubtful(planned: IngestPlan) -> list[Source]:
     ]
 
 
-def _to(dead: list[ConvertTask]) -> Callable[[ConvertTask], Iterable[Reading | Converted]]:
+def _to(dead: list[Item]) -> Callable[[Item], tuple[()]]:
     """Collects tasks whose worker died."""
 
-    def collect(task: ConvertTask) -> tuple[()]:
+    def collect(task: Item) -> tuple[()]:
         dead.append(task)
         return ()
 

@@ -26,7 +26,7 @@ class Tally:
         self._sizes = {source.uri: source.size_bytes for source in sources}
         self._total_bytes = sum(self._sizes.values())
         self._progress = progress
-        self._began = monotonic()
+        self._began: float | None = None
         self._told = 0.0
         self._underway: dict[str, _Underway] = {}
         self._done_bytes = 0
@@ -38,11 +38,12 @@ class Tally:
 
     @property
     def frames_per_s(self) -> float:
-        """Frames decoded a second since the start."""
-        return self._all_frames() / max(monotonic() - self._began, 1e-3)
+        """Frames decoded a second since the first worker began."""
+        return self._all_frames() / max(self._elapsed_s(), 1e-3)
 
     def reading(self, told: Reading) -> None:
         """A worker is so far with a source."""
+        self._began = self._began or monotonic()
         size = told.fraction * self._sizes.get(told.uri, 0)
         self._underway[told.uri] = _Underway(told.frames, told.clips, size)
         self.tell(f"reading {told.shown}")
@@ -79,9 +80,11 @@ class Tally:
             "quarantined": float(self.quarantined),
         }
         if done_bytes:
-            elapsed_s = monotonic() - self._began
-            values["left s"] = elapsed_s * (self._total_bytes - done_bytes) / done_bytes
+            values["left s"] = self._elapsed_s() * (self._total_bytes - done_bytes) / done_bytes
         return values
+
+    def _elapsed_s(self) -> float:
+        return monotonic() - self._began if self._began is not None else 0.0
 
     def _all_frames(self) -> int:
         return self.frames + sum(one.frames for one in self._underway.values())
