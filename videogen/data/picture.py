@@ -215,7 +215,10 @@ def _scaled(picture: Picture, treatment: Treatment) -> list[tuple[str, str]]:
         return [*premultiplied, ("scale", size), ("format", "gbrap16le"), ("scale", _TO_RGB), out]
     if picture.is_rgb:
         return [("scale", size), ("format", "gbrp16le"), ("scale", _TO_RGB), out]
-    stay = f"{colour}:out_color_matrix={matrix}:out_range={decided.range}{site}"
+    # gray is always taken for full range: told so on both sides, its levels are not touched here
+    kept = "pc" if picture.format.startswith("gray") else decided.range
+    stay = f"in_color_matrix={matrix}:out_color_matrix={matrix}:in_range={kept}:out_range={kept}"
+    stay += site
     scale = [("scale", f"{size}:{stay}"), ("format", "yuv444p16le")]
     if decided.matrix == "ycgco":
         return scale

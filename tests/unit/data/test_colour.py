@@ -172,6 +172,20 @@ def test_pictures_without_a_matrix_keep_their_levels(tmp_path: Path, layout: str
     assert np.abs(frames - pixels[0, 0]).max() <= 1
 
 
+@pytest.mark.parametrize(("span", "black", "white"), [(0, 0, 255), (2, 0, 255), (1, 16, 235)])
+@pytest.mark.parametrize("layout", ["gray", "gray10le"])
+def test_gray_is_full_range_unless_tagged(
+    tmp_path: Path, layout: str, span: int, black: int, white: int
+) -> None:
+    scale = 4 if layout == "gray10le" else 1
+    for stored, shown in ((black, 0), (white, 255), ((black + white) / 2, 127.5)):
+        levels = np.array([round(scale * stored)])
+        tags = {"color_range": span} if span else {}
+        path = write(tmp_path / "a.mkv", levels, tags, layout=layout, codec="ffv1")
+        frames, _ = read(path)
+        assert np.abs(frames - shown).max() <= 2
+
+
 @pytest.mark.parametrize("nits", [0.0, 5.0, 50.0, 203.0, 600.0, 1000.0])
 def test_pq_gray_is_shown_as_bt2390_maps_it(tmp_path: Path, nits: float) -> None:
     levels = samples(np.full(3, pq_code(nits)), 9, 1, 10)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import av
@@ -29,10 +30,12 @@ def refusal(source: Path | list[Path], rule: ReadRule | None = None) -> Unusable
     return caught.value
 
 
+@cache
 def png_bytes() -> bytes:
-    """One black frame of 16,000 x 16,000 pixels of a bit."""
-    rows = zlib.compress(bytes(2001) * 16_000, 1)
-    header = struct.pack(">IIBBBBB", 16_000, 16_000, 1, 0, 0, 0, 0)
+    """One black frame of 16,000 x 16,000 pixels of a byte."""
+    deflate = zlib.compressobj(1)
+    rows = b"".join(deflate.compress(bytes(16_001)) for _ in range(16_000)) + deflate.flush()
+    header = struct.pack(">IIBBBBB", 16_000, 16_000, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -49,7 +52,7 @@ def vast_mov(path: Path, size: int = 16_000) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("png", rate=1)
         stream.height = stream.width = size
-        stream.pix_fmt = "monob"
+        stream.pix_fmt = "gray"
         packet = av.Packet(png_bytes())
         packet.pts = packet.dts = 0
         packet.stream = stream
