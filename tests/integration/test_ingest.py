@@ -17,7 +17,7 @@ import pytest
 from videogen.benchmarks.footage import write_twin
 from videogen.benchmarks.ingest_runs import FewerWorkers
 from videogen.config.run import RunConfig
-from videogen.config.sections import FilterConfig, IngestConfig, StorageConfig
+from videogen.config.sections import IngestConfig, StorageConfig
 from videogen.config.settings import apply_environment
 from videogen.data.shards import read_clip
 from videogen.data.snapshot import head, load_snapshot
@@ -47,7 +47,6 @@ def config_for(storage: StorageConfig, *sources: str, **changes: Any) -> RunConf
         resolution=(32, 32),
         max_clip_frames=24,
         max_quarantined_fraction=1.0,
-        filters=FilterConfig(near_duplicate_bits=None),
         **changes,
     )
     return RunConfig(name="d", storage=storage, ingest=ingest_config)

@@ -48,22 +48,26 @@ class ShotConfig(Section):
 
 
 class FilterConfig(Section):
-    """Which clips are left out, and counted; an unset threshold turns its filter off."""
+    """Which clips are left out, and counted: none, until a threshold is set."""
 
     max_blank_contrast: Annotated[float, Field(ge=0, le=128)] | None = Field(
-        default=2.0, description="blank: no frame's luma deviates more than this many levels"
+        default=None,
+        description="blank: no frame's levels deviate more than this (2 takes plain frames)",
     )
     min_brightness: Annotated[float, Field(ge=0, le=255)] | None = Field(
         default=None, description="too dark: mean luma below this"
     )
     max_frozen_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=0.95, description="frozen: a greater share of frames repeats the one before"
+        default=None,
+        description="frozen: a greater share of frames repeats the one before (0.95 is usual)",
     )
     min_motion: Annotated[float, Field(ge=0, le=255)] | None = Field(
         default=None, description="low motion: mean change between frames, in levels, below this"
     )
     near_duplicate_bits: Annotated[int, Field(ge=0, le=64)] | None = Field(
-        default=2, description="near duplicate: perceptual hashes differ in at most these bits"
+        default=None,
+        description="near duplicate: perceptual hashes differ in at most these bits (2 finds "
+        "re-encoded and resized copies)",
     )
     max_overlay_fraction: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="static overlay: a greater share of a moving picture stands still"

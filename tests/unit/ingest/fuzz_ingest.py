@@ -12,7 +12,7 @@ from pathlib import Path
 from in_process import InProcess
 
 from videogen.config.run import RunConfig
-from videogen.config.sections import FilterConfig, IngestConfig, StorageConfig
+from videogen.config.sections import IngestConfig, StorageConfig
 from videogen.ingest.stage import ingest
 from videogen.progress import ProgressEvent
 from videogen.storage.local import LocalStore
@@ -30,9 +30,6 @@ def config_of(videos: Path, root: Path, stall_s: float) -> RunConfig:
             max_clip_frames=24,
             stall_timeout_s=stall_s,
             max_quarantined_fraction=1.0,
-            filters=FilterConfig(
-                max_blank_contrast=None, max_frozen_fraction=None, near_duplicate_bits=None
-            ),
         ),
     )
 

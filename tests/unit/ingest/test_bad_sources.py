@@ -28,7 +28,7 @@ from in_process import InProcess
 
 from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
-from videogen.config.sections import FilterConfig, IngestConfig, StorageConfig
+from videogen.config.sections import IngestConfig, StorageConfig
 from videogen.data.shards import read_clip
 from videogen.data.snapshot import load_snapshot
 from videogen.errors import DatasetError
@@ -49,7 +49,6 @@ def config_for(store: LocalStore, *sources: Path, **changes: Any) -> RunConfig:
         sources=tuple(map(str, sources)),
         resolution=(32, 32),
         max_clip_frames=24,
-        filters=FilterConfig(near_duplicate_bits=None),
         **changes,
     )
     return RunConfig(name="d", storage=StorageConfig(root=store.root), ingest=section)

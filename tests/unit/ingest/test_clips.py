@@ -10,7 +10,8 @@ from videogen.data.frame_codec import Codec, read_frames
 from videogen.data.synthetic import sample_clip
 from videogen.ingest.clips import CutCounts, CutRule, clip_id, cut, split_of
 
-KEEP_ALL = FilterConfig(max_blank_contrast=None, max_frozen_fraction=None)
+KEEP_ALL = FilterConfig()
+USUAL = FilterConfig(max_blank_contrast=2, max_frozen_fraction=0.95)
 
 
 def digests(num: int) -> list[str]:
@@ -112,7 +113,7 @@ def test_clips_that_a_filter_refuses_are_counted_by_reason() -> None:
     shots = [np.full((20, 16, 16, 3), 7, np.uint8), moving, np.repeat(moving[:1], 20, axis=0)]
     labelled = [(number, frame) for number, shot in enumerate(shots) for frame in shot]
     counts = CutCounts()
-    clips = list(cut(labelled, rule_of(filters=FilterConfig()), counts))
+    clips = list(cut(labelled, rule_of(filters=USUAL), counts))
     assert [clip.first for clip in clips] == [20]
     assert counts.filtered == {"blank": 1, "frozen": 1}
     assert (counts.frames, counts.dropped) == (60, 0)

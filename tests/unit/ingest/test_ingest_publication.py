@@ -17,6 +17,9 @@ from videogen.ingest.stage import ingest, plan
 from videogen.progress import ProgressEvent
 from videogen.storage.local import LocalStore
 
+ALIKE = FilterConfig(near_duplicate_bits=2)
+BLANK = FilterConfig(max_blank_contrast=2)
+
 
 def say(path: Path, *lines: str) -> str:
     path.write_text("\n".join(("source,label,licence,consent,owner,expires", *lines)))
@@ -114,19 +117,19 @@ def test_a_dataset_whose_sources_all_expired_holds_no_clip_any_more(
 def test_near_duplicates_across_sources_are_in_once_and_not_decoded_again(
     store: LocalStore, videos: Path, tmp_path: Path
 ) -> None:
-    first = run(store, videos)
+    first = run(store, videos, filters=ALIKE)
     twin = sample_clip(3, 40, 48).astype(int) + 1
     write_video(videos / "alike.mp4", np.clip(twin, 0, 255).astype(np.uint8), 8.0)
     pad(videos / "alike.mp4", 81_000)
     workers = Here()
-    second = run(store, videos, workers=workers)
+    second = run(store, videos, workers=workers, filters=ALIKE)
     assert names(workers.converted) == {"alike.mp4"}
     assert (second.snapshot, second.filtered) == (first.snapshot, {"near duplicate": 2})
     before = objects(store)
-    assert run(store, videos, workers=workers).filtered == {"near duplicate": 2}
+    assert run(store, videos, workers=workers, filters=ALIKE).filtered == {"near duplicate": 2}
     assert (len(workers.converted), objects(store)) == (1, before)
     facts = say(tmp_path / "facts.csv", "sample-00003.mp4,,,no,,")
-    third = run(store, videos, workers=workers, metadata=facts)
+    third = run(store, videos, workers=workers, metadata=facts, filters=ALIKE)
     assert "alike.mp4" in sources_of(rows(store, third)), "it stands in for the one that left"
     assert len(workers.converted) == 1
 
@@ -136,11 +139,11 @@ def test_a_source_without_a_clip_worth_keeping_is_counted_and_not_decoded_again(
 ) -> None:
     black = np.zeros((40, 48, 48, 3), np.uint8)
     write_video(videos / "black.mp4", black, 8.0)
-    first = run(store, videos, filters=FilterConfig(near_duplicate_bits=None))
+    first = run(store, videos, filters=BLANK)
     assert first.filtered == {"blank": 2}
     assert (first.sources, first.quarantined) == (8, ())
     workers = Here()
-    again = run(store, videos, workers=workers, filters=FilterConfig(near_duplicate_bits=None))
+    again = run(store, videos, workers=workers, filters=BLANK)
     assert (again.filtered, workers.calls) == ({"blank": 2}, 0)
 
 
