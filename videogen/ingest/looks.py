@@ -66,7 +66,8 @@ def look_at(frame: Frame) -> FrameLook:
     if factor > 1:
         image = image.reduce(factor)
     small = image.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX)
-    colours, luma, areas = (np.asarray(one) for one in (image, image.convert("L"), small))
+    colours = frame if factor == 1 else np.asarray(image)
+    luma, areas = np.asarray(image.convert("L")), np.asarray(small)
     levels = luma.astype(np.float32).ravel()
     brightness = float(levels.mean())
     levels -= brightness
