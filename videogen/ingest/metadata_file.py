@@ -1,6 +1,7 @@
 """What people say about sources, read from a CSV or Parquet file: one row per source.
 
-Columns: `source`, and any of `label`, `licence` (or `license`), `consent`, `owner`, `expires`.
+Columns: `source`, and any of `label`, `licence` (or `license`), `consent`, `owner`, `expires` (or
+`expiry`).
 Nothing is guessed: a column, a date or a consent that is not understood is a `ConfigError` that
 names file, row and cell, since a row misread may let in what must stay out.
 """
@@ -24,7 +25,8 @@ from videogen.ingest.source import S3
 
 COLUMNS = ("source", "label", "licence", "consent", "owner", "expires")
 
-_GRANTED = frozenset(("yes", "y", "true", "1", "granted", "given"))
+_ALIASES = {"license": "licence", "expiry": "expires"}
+_GRANTED = frozenset(("yes", "y", "true", "1", "granted", "given", "signed"))
 _REFUSED = frozenset(("no", "n", "false", "0", "refused", "denied", "withdrawn", "revoked"))
 _PARQUET = b"PAR1"
 _MEND = "correct it, or change ingest.metadata"
@@ -131,7 +133,8 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[Mapping[str, str]]:
 
 def _columns(name: str, header: list[str]) -> list[str]:
     """Names of columns as we call them."""
-    columns = [cell.strip().lower().replace("license", "licence") for cell in header]
+    plain = [cell.strip().lower() for cell in header]
+    columns = [_ALIASES.get(cell, cell) for cell in plain]
     unknown = [cell for cell in columns if cell not in COLUMNS]
     if "source" not in columns or unknown or len(set(columns)) != len(columns):
         raise ConfigError(

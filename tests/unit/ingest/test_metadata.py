@@ -52,8 +52,9 @@ def labels(metadata: Metadata, videos: Path) -> dict[str, str | None]:
     return {name: label for name, label in found.items() if label}
 
 
-def test_every_column_reaches_the_facts(videos: Path) -> None:
-    found = load(HEADER + "cats/b.mp4,cat,CC-BY-4.0,yes,Ann & Co,2027-01-31\n", videos)
+@pytest.mark.parametrize("header", [HEADER, "Source,label,license,consent,owner,expiry\n"])
+def test_every_column_reaches_the_facts(videos: Path, header: str) -> None:
+    found = load(header + "cats/b.mp4,cat,CC-BY-4.0,yes,Ann & Co,2027-01-31\n", videos)
     assert found.facts_of((videos / "cats" / "b.mp4").as_uri()) == SourceFacts(
         "cat", "CC-BY-4.0", "granted", "Ann & Co", date(2027, 1, 31)
     )
