@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from typing import Protocol
 
@@ -19,7 +19,10 @@ Colours = NDArray[np.float32]
 SIZE = 16
 """Height and width of the colours that are compared."""
 _LUMA_SIZE = 32
+_LOOKED_AT = 128
 _LARGEST_SHIFT = 8
+_LUMA = np.array([0.299, 0.587, 0.114])
+"""Of R, G and B, as in BT.601."""
 BLANK = 4.0
 """Standard deviation of luma, in levels, below which a picture has no structure to compare."""
 
@@ -60,10 +63,14 @@ class Glance:
 
 def glance(frame: Timed, before: Glance | None) -> Glance:
     """A frame in small; `before` is None for the first."""
-    image = Image.fromarray(frame.picture)
-    image = image.resize((_LUMA_SIZE, _LUMA_SIZE), Image.Resampling.BOX)
-    colours = np.asarray(image.reduce(_LUMA_SIZE // SIZE), dtype=np.float32).ravel()
-    luma = np.asarray(image.convert("L"), dtype=np.float32)
+    picture = _of_bounded_size(frame.picture)
+    height, width, channels = picture.shape
+    rows: Plane = np.matmul(
+        _averages(_LUMA_SIZE, height), picture.reshape(height, -1).astype(np.float32)
+    )
+    small: Plane = np.matmul(rows, _across(width, channels))
+    luma = np.ascontiguousarray(small[:, :_LUMA_SIZE])
+    colours = small[:, _LUMA_SIZE:].reshape(SIZE, _LUMA_SIZE // SIZE, -1).mean(axis=1).ravel()
     flat = luma.ravel()
     brightness = float(flat.sum()) / flat.size
     variance = float(flat @ flat) / flat.size - brightness**2
@@ -78,6 +85,33 @@ def glance(frame: Timed, before: Glance | None) -> Glance:
         contrast=math.sqrt(max(0.0, variance)),
         detail=float(across @ across + down @ down) / across.size,
     )
+
+
+def _of_bounded_size(picture: Frame) -> Frame:
+    """Frames of more than 128 pixels a side as averages of their pixels: less to multiply."""
+    factor = -(-max(picture.shape[:2]) // _LOOKED_AT)
+    return np.asarray(Image.fromarray(picture).reduce(factor)) if factor > 1 else picture
+
+
+@lru_cache(maxsize=16)
+def _averages(num: int, size: int) -> Plane:
+    """(num size) weights: `num` equal parts of a line of `size` pixels, each as its mean."""
+    edges = np.linspace(0, size, num + 1)
+    pixels = np.arange(size)
+    ends = np.minimum(edges[1:, None], pixels + 1)
+    covered = np.clip(ends - np.maximum(edges[:-1, None], pixels), 0, None)
+    weights: Plane = (covered * (num / size)).astype(np.float32)
+    return weights
+
+
+@lru_cache(maxsize=16)
+def _across(width: int, channels: int) -> Plane:
+    """(width*channels, 32 + 16*channels) weights: a row of pixels to luma, and to its colours."""
+    luma = np.einsum("nw,c->wcn", _averages(_LUMA_SIZE, width), _LUMA)
+    colours = np.einsum("nw,cd->wcnd", _averages(SIZE, width), np.eye(channels))
+    rows = width * channels
+    both = np.concatenate([luma.reshape(rows, -1), colours.reshape(rows, -1)], axis=1)
+    return np.ascontiguousarray(both, dtype=np.float32)
 
 
 def percent(one: Colours, other: Colours) -> float:
