@@ -96,7 +96,8 @@ class _Run:
             works[f"whole_{size}px"] = partial(ingest_here, (path,), size, fps, self._scratch)
         runs = self._turns(path.name, works)
         for name, measured in runs.items():
-            self._report.figures |= _figures(f"{prefix}{name}", measured)
+            frames = runs["decode"][0].frames  # of all paths: some are in no clip
+            self._report.figures |= _figures(f"{prefix}{name}", frames, measured)
         for size in SIZES:
             pairs = zip(runs["decode"], runs[f"whole_{size}px"], strict=True)
             ratio = median(plain.seconds / whole.seconds for plain, whole in pairs)
@@ -125,7 +126,7 @@ class _Run:
         write_footage(small, _WARM_UP)
         kind = (SIZES[0], probe(original).fps)
         seconds: dict[int, list[float]] = {number: [] for number in range(1, _NUM_WORKERS + 1)}
-        frames = 0
+        frames = probe(original).num_frames * len(files)
         with Cluster(ClusterSpec(num_cpus=_NUM_WORKERS)) as cluster:
             self._progress(ProgressEvent("bench", message="starting Ray"))
             ingest_files(self._twins(small, "warm", 4), kind, self._scratch, cluster)
@@ -137,7 +138,7 @@ class _Run:
                 for number, took in seconds.items():
                     began = perf_counter()
                     tasks = FewerWorkers(cluster, number)
-                    frames = ingest_files(files, kind, self._scratch, tasks)
+                    ingest_files(files, kind, self._scratch, tasks)
                     took.append(perf_counter() - began)
         for number, took in seconds.items():
             self._report.figures[f"workers_{number}_frames_per_s"] = round(frames / median(took), 1)
@@ -152,8 +153,7 @@ class _Run:
         return paths
 
 
-def _figures(name: str, runs: list[Measured]) -> dict[str, float]:
-    frames = runs[0].frames
+def _figures(name: str, frames: int, runs: list[Measured]) -> dict[str, float]:
     seconds = median(run.seconds for run in runs)
     return {
         f"{name}_frames_per_s": round(frames / seconds, 1),

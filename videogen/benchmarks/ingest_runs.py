@@ -54,12 +54,20 @@ class FewerWorkers:
 
 
 def decode(path: Path) -> int:
-    """Decode every frame with PyAV on one thread, and do nothing with it; how many there were."""
-    with av.open(str(path.absolute())) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "NONE"
-        stream.codec_context.thread_count = 1
-        return sum(1 for _ in container.decode(stream))
+    """Decode every frame with PyAV on one thread, and do nothing with it; how many there were.
+
+    Raises `SourceError` where FFmpeg gives up.
+    """
+    try:
+        with av.open(str(path.absolute())) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "NONE"
+            stream.codec_context.thread_count = 1
+            return sum(1 for _ in container.decode(stream))
+    except av.error.FFmpegError as error:
+        raise SourceError(
+            f"{path} cannot be decoded: {error.strerror or error}: measure another file"
+        ) from error
 
 
 def ingest_here(paths: Sequence[Path], size: int, fps: float, scratch: Path) -> int:
@@ -70,7 +78,7 @@ def ingest_here(paths: Sequence[Path], size: int, fps: float, scratch: Path) -> 
 def ingest_files(
     paths: Sequence[Path], kind: tuple[int, float], scratch: Path, tasks: Tasks
 ) -> int:
-    """Ingest files into a fresh store, and remove it; the frames that went by.
+    """Ingest files into a fresh store, and remove it; the frames of the clips.
 
     `kind` is the side of the frames in pixels, and the rate. All else is as a config has it that
     says nothing, so shots are found and filters are on. Raises `SourceError` where a file is

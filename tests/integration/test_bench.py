@@ -1,0 +1,26 @@
+"""The ingest bench on real Ray workers."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from videogen.benchmarks.footage import Footage
+from videogen.benchmarks.ingest import IngestBench, bench_ingest
+from videogen.progress import silent
+
+pytestmark = pytest.mark.integration
+
+
+def test_two_workers_are_measured_beside_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    footage = Footage(width=320, height=180, scene_seconds=(8,))
+    report = bench_ingest(IngestBench(turns=1, ray_turns=1, num_files=4, footage=footage), silent)
+    one, two = (report.figures[f"workers_{number}_frames_per_s"] for number in (1, 2))
+    assert report.ratios["workers_2_vs_1"] == pytest.approx(two / one, rel=0.02)
+    if len(os.sched_getaffinity(0)) > 1:
+        assert report.ratios["workers_2_vs_1"] > 1
+    assert not list(tmp_path.iterdir())
