@@ -1,6 +1,5 @@
 """The ingest bench on real Ray workers."""
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -21,6 +20,5 @@ def test_two_workers_are_measured_beside_one(
     report = bench_ingest(IngestBench(turns=1, ray_turns=1, num_files=4, footage=footage), silent)
     one, two = (report.figures[f"workers_{number}_frames_per_s"] for number in (1, 2))
     assert report.ratios["workers_2_vs_1"] == pytest.approx(two / one, rel=0.02)
-    if len(os.sched_getaffinity(0)) > 1:
-        assert report.ratios["workers_2_vs_1"] > 1
+    assert min(one, two) > 0  # how much faster two are is not for a test on a shared machine
     assert not list(tmp_path.iterdir())
