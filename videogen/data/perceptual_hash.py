@@ -20,7 +20,8 @@ BITS = 64
 NO_HASH = 0
 """Of a clip without any structure, or of a row from before there were hashes: like no other."""
 
-_WEIGHTS = np.array([0.5, 0.4, 0.1], dtype=np.float32)
+_WEIGHTS = np.array([5, 4, 1], dtype=np.float32)
+"""In tenths: products and sums of whole numbers are the same on any processor."""
 _STILL_BITS = 32
 _MOVING_BITS = 16
 _FREQUENCIES = 8
@@ -35,7 +36,9 @@ def thumbnail(colours: NDArray[np.uint8]) -> Thumbnails:
 
     Not luma, in which strong colours may be alike: a green shape on grey would not be there.
     """
-    return colours.astype(np.float32) @ _WEIGHTS
+    tenths = colours.astype(np.float32) @ _WEIGHTS
+    levels: Thumbnails = tenths / np.float32(10)
+    return levels
 
 
 def clip_hash(thumbnails: Thumbnails) -> int:
@@ -104,10 +107,11 @@ def _pairs_of(hashes: Hashes, mask: int, bits: int) -> Iterator[Indices]:
         start = stop
 
 
-def _cosines(num: int) -> Thumbnails:
+def _cosines(num: int) -> NDArray[np.float64]:
     """Rows k of the DCT-II, cos(pi k (i + 1/2) / num), for k below 8 and i below `num`."""
     places = (np.arange(num) + 0.5) / num
-    return np.cos(np.pi * np.arange(_FREQUENCIES)[:, None] * places).astype(np.float32)
+    cosines: NDArray[np.float64] = np.cos(np.pi * np.arange(_FREQUENCIES)[:, None] * places)
+    return cosines
 
 
 def _zigzag() -> tuple[Indices, Indices]:

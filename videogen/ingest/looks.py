@@ -1,5 +1,10 @@
-"""How frames and clips look, in the few numbers that filters and statistics need."""
+"""How frames and clips look, in the few numbers that filters and statistics need.
 
+The numbers are part of what a snapshot's digest is taken over, so they must not depend on the
+order in which a processor adds.
+"""
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -68,14 +73,14 @@ def look_at(frame: Frame) -> FrameLook:
     small = image.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX)
     colours = frame if factor == 1 else np.asarray(image)
     luma, areas = np.asarray(image.convert("L")), np.asarray(small)
-    levels = luma.astype(np.float32).ravel()
-    brightness = float(levels.mean())
-    levels -= brightness
+    levels = luma.astype(np.float64).ravel()  # sums of whole numbers are exact on any processor
+    brightness = float(levels.sum()) / levels.size
+    variance = float(levels @ levels) / levels.size - brightness**2
     return FrameLook(
         colours=colours,
         luma=luma,
         brightness=brightness,
-        contrast=float(np.sqrt(levels @ levels / levels.size)),
+        contrast=math.sqrt(max(0.0, variance)),
         colour_contrast=_greatest_deviation(areas),
         thumbnail=thumbnail(areas),
     )

@@ -1,6 +1,8 @@
 """Which clips are left out for how they look, and which look like others."""
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 from shot_footage import MOTIONS, SIZE, Scene
 
 from videogen.config.sections import FilterConfig
+from videogen.config.settings import child_environment
 from videogen.data.clip_table import SCHEMA, ClipRow, table_of
 from videogen.data.perceptual_hash import NO_HASH
 from videogen.data.synthetic import sample_clip
@@ -50,6 +53,26 @@ def test_a_look_has_the_levels_of_its_pixels() -> None:
     assert look.contrast == pytest.approx(50, rel=0.01)
     assert look.motion == pytest.approx(8 / 4 / 15)
     assert look.frozen_fraction == pytest.approx(14 / 15)
+
+
+def test_looks_do_not_depend_on_the_processor() -> None:
+    """They are part of a snapshot's digest; OpenBLAS has other sums for other processors."""
+    program = (
+        "from videogen.data.synthetic import sample_clip\n"
+        "from videogen.ingest.looks import clip_look, look_at\n"
+        "for size in (64, 200):\n"
+        "    print(clip_look([look_at(frame) for frame in sample_clip(0, 8, size)]))\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            check=True,
+            env=child_environment({"OPENBLAS_CORETYPE": core}),
+        ).stdout
+        for core in ("Haswell", "Prescott", "SkylakeX")
+    }
+    assert len(said) == 1
 
 
 def test_large_frames_look_as_small_ones_do() -> None:
