@@ -77,8 +77,11 @@ def write_footage(path: Path, footage: Footage) -> None:
 
 
 def write_twin(path: Path, original: Path, number: int) -> None:
-    """Write the same video with other bytes: an MP4 box that readers skip carries the number."""
-    content = number.to_bytes(8, "big")
+    """Write the same video as another file, of another size, as footage is.
+
+    An MP4 box that readers skip is as many bytes longer as the number says.
+    """
+    content = bytes(8 + number)
     box = (8 + len(content)).to_bytes(4, "big") + _FREE_BOX + content
     try:
         with original.open("rb") as source, path.open("wb") as target:
