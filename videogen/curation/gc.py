@@ -3,17 +3,19 @@
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pyarrow.compute as pc
 
 from videogen.artifacts import Artifact
+from videogen.curation.holdings import uris_in
 from videogen.curation.listing import require_head, snapshot_digests
-from videogen.curation.source_records import ledger_digests, unpublished
+from videogen.curation.source_records import ledger_digests, repoint, unpublished
 from videogen.curation.uses import run_uses
 from videogen.data.forgotten import forgotten_sources
 from videogen.data.shards import shard_key
-from videogen.data.snapshot import load_document, load_part
-from videogen.data.snapshot_format import SnapshotDocument, part_key, snapshot_key
+from videogen.data.snapshot import load_document, load_part, load_snapshot
+from videogen.data.snapshot_format import Part, SnapshotDocument, part_key, snapshot_key
 from videogen.errors import LeaseHeldError
 from videogen.progress import Progress, ProgressEvent, silent
 from videogen.runs.lease import live_leases
@@ -86,11 +88,12 @@ def collect(
     """Delete what `find_garbage` found, with all versions; what was written anew meanwhile stays.
 
     Raises `LeaseHeldError` where an ingest goes on and `rule` would let go of what is younger than
-    a day, and `StorageError`.
+    a day, and as `find_garbage`.
     """
     if rule.older_than_s < DEFAULT_AGE_S:
         _refuse_ingest(store, garbage.dataset)
     newest_allowed = time.time() - rule.older_than_s
+    _mend_records(store, garbage)
     deleted: list[ObjectInfo] = []
     for done, key in enumerate(garbage.objects):
         progress(ProgressEvent("gc", done, len(garbage.objects), "objects", key))
@@ -109,6 +112,24 @@ def collect(
             "uploads": store.abort_uploads(prefix, max(rule.older_than_s, DEFAULT_AGE_S)),
         }
     )
+
+
+def _mend_records(store: ObjectStore, garbage: Garbage) -> None:
+    """See that no record names a shard that goes for a clip which a snapshot has elsewhere.
+
+    Whoever moved clips may have been killed before it said so in the records.
+    """
+    dataset = garbage.dataset
+    shards = {PurePosixPath(key).stem for key in garbage.objects}
+    lineages = require_head(store, dataset).lineages
+    parts: dict[str, set[Part]] = {}
+    for digest in garbage.snapshots:
+        document = load_document(store, dataset, digest)
+        parts.setdefault(document.ingest_digest, set()).update(document.parts)
+    for ingest_digest, old in parts.items():
+        newest = load_snapshot(store, dataset, lineages[ingest_digest])
+        left = (load_part(store, dataset, part) for part in old - set(newest.document.parts))
+        repoint(store, newest, (), uris_in(left, shards))
 
 
 def _old_snapshots(

@@ -114,6 +114,12 @@ def rows_in(table: pa.Table, shards: Collection[str]) -> pa.Table:
     return table.filter(pc.is_in(table.column("shard"), value_set=wanted))
 
 
+def uris_in(tables: Iterable[pa.Table], shards: Collection[str]) -> frozenset[str]:
+    """URIs of the sources of rows whose clip lies in one of these shards."""
+    found = (pc.unique(rows_in(table, shards).column("source")) for table in tables)
+    return frozenset(uri for uris in found for uri in uris.cast(pa.string()).to_pylist())
+
+
 def _uris(
     source_digests: frozenset[str], tables: list[pa.Table], records: list[SourceRecord]
 ) -> dict[str, frozenset[str]]:

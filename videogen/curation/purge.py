@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 
 from videogen.artifacts import Artifact
-from videogen.curation.holdings import Chain, Holdings, find_holdings
+from videogen.curation.holdings import Chain, Holdings, find_holdings, uris_in
 from videogen.curation.listing import require_head
-from videogen.curation.source_records import ledger_digests, records_of, unpublished
+from videogen.curation.source_records import ledger_digests, records_of, repoint, unpublished
 from videogen.curation.uses import RunUse, Tracked
 from videogen.data.forgotten import Tombstone, read_tombstone, write_tombstone
 from videogen.data.shards import shard_key
@@ -47,13 +47,18 @@ def purge(
     writer has brought one of their shards back meanwhile.
     """
     tracked, runs = known
-    held = find_holdings(store, dataset, digests, Chain.read(store, dataset))
+    chain = Chain.read(store, dataset)
+    held = find_holdings(store, dataset, digests, chain)
     newest = set(require_head(store, dataset).lineages.values())
     if newest & held.touching:
         raise StorageError(
             f"dataset {dataset} got clips out of shards that are to be purged, from another "
             "writer: run the command again when it is done"
         )
+    for one in newest:
+        # Whoever moved clips out of these shards may have been killed before it wrote the records.
+        moved = uris_in(chain.tables.values(), held.shards)
+        repoint(store, load_snapshot(store, dataset, one), (), moved)
     stones = [stone for one in digests if (stone := read_tombstone(store, dataset, one))]
     snapshots = held.touching | {one for stone in stones for one in stone.snapshots}
     records = [*records_of(store, dataset, digests), *_stale(store, dataset, held)]
