@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.ingest.glances import Glance, likeness, percent, stacked
+from videogen.ingest.glances import SIZE, Colours, Glance, likeness, percent, stacked
 
 MIN_FRAMES = 4
 """Of a window in which a dissolve can be told from motion."""
@@ -19,6 +19,9 @@ _MAX_LIKENESS = 0.7
 _MAX_OFF_LINE = 0.2
 _MAX_OFF_LINE_PLAIN = 0.02
 _PLAIN = 4.0
+_PARTS = (SIZE // 2, 2, SIZE // 2, 2, 3)
+_PARTED = (-1, (SIZE // 2) ** 2, 2 * 2 * 3)
+_MAX_SPREAD = 0.42
 _MAX_DETAIL = 0.85
 _MIN_LOST = 0.5
 _MIN_MIXED = 2
@@ -48,7 +51,12 @@ def dissolved(window: Sequence[Glance]) -> range:
     share = pictures @ line / length
     mixed = np.flatnonzero((share > _PURE) & (share < 1 - _PURE))
     steps = np.diff(share)
-    if len(mixed) < _MIN_MIXED or steps.min() < -_STEP_BACK or steps.max() > _MAX_STEP:
+    if (
+        len(mixed) < _MIN_MIXED
+        or steps.min() < -_STEP_BACK
+        or steps.max() > _MAX_STEP
+        or _turns_by_parts(pictures[mixed], line)
+    ):
         return none
     off = pictures - share[:, None] * line
     off_line = float(np.einsum("ij,ij->i", off, off).mean()) / length
@@ -61,6 +69,22 @@ def _may_be_mixed(details: Sequence[float]) -> bool:
     """Whether any is faint enough, or there are none: a first look, for most frames the last."""
     ends = (details[0] + details[-1]) / 2
     return min(details) <= _MAX_DETAIL * ends or ends < _PLAIN
+
+
+def _turns_by_parts(pictures: Colours, line: Colours) -> bool:
+    """Whether parts of the picture turn one after another, as where a thing moves on.
+
+    A dissolve has the same share of the last picture everywhere. Parts that turn at once, each in
+    its time, deviate from the common share s by s (1 - s) in the mean of squares; parts are 2x2.
+    """
+    parts = pictures.reshape(-1, *_PARTS).transpose(0, 1, 3, 2, 4, 5).reshape(*_PARTED)
+    ends = line.reshape(_PARTS).transpose(0, 2, 1, 3, 4).reshape(_PARTED[1:])
+    weights = np.einsum("pc,pc->p", ends, ends)
+    shares = np.einsum("npc,pc->np", parts, ends) / np.maximum(weights, 1e-6)
+    weights /= weights.sum()
+    common = shares @ weights
+    spread = (shares - common[:, None]) ** 2 @ weights
+    return bool(spread.sum() > _MAX_SPREAD * (common * (1 - common)).sum())
 
 
 def _extent(share: NDArray[np.float32], mixed: NDArray[np.int64]) -> range:

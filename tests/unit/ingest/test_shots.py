@@ -181,6 +181,18 @@ def test_a_swing_of_the_camera_is_no_cut() -> None:
     assert {number for number, _ in label_shots(stills(frames, 30.0), ShotConfig())} == {0}
 
 
+@pytest.mark.parametrize("fps", [24.0, 8.0])
+@pytest.mark.parametrize("size", [12, 20, 32])
+def test_a_thing_that_crosses_a_plain_background_is_no_dissolve(size: int, fps: float) -> None:
+    for speed in (20, 40, 80):  # pixels a second
+        frames = np.full((int((64 + size) / speed * fps), 64, 64, 3), (200, 60, 40), np.uint8)
+        for index, frame in enumerate(frames):
+            left = round(index / fps * speed) - size
+            frame[20 : 20 + size, max(0, left) : left + size] = (20, 60, 220)
+        found = [number for number, _ in label_shots(stills(frames, fps), ShotConfig())]
+        assert set(found) == {0}, speed
+
+
 @pytest.mark.parametrize(("size", "most"), [(SIZE, 64), (2048, 21)])
 def test_only_some_frames_are_held(size: int, most: int) -> None:
     picture = np.zeros((size, size, 3), np.uint8)
