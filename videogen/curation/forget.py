@@ -1,5 +1,6 @@
 """Sources leave a dataset: a snapshot without them, and shards without their bytes."""
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -147,7 +148,10 @@ def _contents_of(
 ) -> set[str]:
     spellings = {source}
     if "://" not in source:
-        spellings.add(Path(source).absolute().as_uri())
+        path = os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111 - takes `..` out
+        uri = Path(path).as_uri()
+        # in the URI of a sequence of images the last star stands for their number
+        spellings |= {uri, "*".join(uri.rsplit("%2A", 1))}
     found = {sha256 for uri in spellings for sha256 in known.get(uri, ())}
     records = records_called(store, dataset, spellings)
     found |= {record.sha256 for record in records if record.sha256}
