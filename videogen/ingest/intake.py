@@ -18,7 +18,7 @@ from videogen.ingest.convert import convert_sources, hash_sources
 from videogen.ingest.grouping import group
 from videogen.ingest.ledger import Entry
 from videogen.ingest.planning import IngestPlan
-from videogen.ingest.records import SourceRecord, load_records, write_records
+from videogen.ingest.records import SourceRecord, load_records, may_pass, write_records
 from videogen.ingest.source import Source
 from videogen.ingest.tally import Tally
 from videogen.ingest.tasks import (
@@ -98,7 +98,9 @@ class Intake:
         self._cluster = cluster
         self._tally = tally
         self._contents = frozenset(value.hex() for value in planned.contents.to_pylist())
-        self._twins: dict[str, list[Source]] = {}
+        self._twins: dict[str, list[Fresh]] = {}
+        self._promoted: list[Fresh] = []
+        """Sources to be decoded in place of one that vanished, whose content they had."""
         self.harvest = Harvest()
 
     def run(self) -> Harvest:
@@ -111,6 +113,8 @@ class Intake:
             for _, told in self._cluster.stream(convert_sources, waiting, lost=_to(dead)):
                 self._take(told)
             waiting = [task for died in dead for task in self._again(died)]
+            waiting += [ConvertTask(self._target, (one,)) for one in self._promoted]
+            self._promoted = []
         return self.harvest
 
     def _tell_apart(self) -> list[Fresh]:
@@ -134,7 +138,7 @@ class Intake:
                 same.setdefault(sha256, []).append(source)
         self._settle(settled)
         for sha256, (first, *others) in same.items():
-            self._twins[first.uri] = others
+            self._twins[first.uri] = [Fresh(other, sha256) for other in others]
             fresh.append(Fresh(first, sha256))
         return fresh
 
@@ -171,16 +175,20 @@ class Intake:
             return
         self.harvest.peak_rss_bytes = max(self.harvest.peak_rss_bytes, told.peak_rss_bytes)
         self._keep(told.record, told.frames)
-        self._settle(
-            [self._like(told.record, twin) for twin in self._twins.pop(told.record.uri, ())]
-        )
+        twins = self._twins.pop(told.record.uri, [])
+        if twins and may_pass(told.record.reason, told.record.fingerprint):
+            first, *others = twins  # what is wrong is not the content that they have in common
+            self._twins[first.source.uri] = others
+            self._promoted.append(first)
+        else:
+            self._settle([self._like(told.record, twin) for twin in twins])
 
-    def _like(self, record: SourceRecord, twin: Source) -> SourceRecord:
+    def _like(self, record: SourceRecord, twin: Fresh) -> SourceRecord:
         """What becomes of a source that has the content of another."""
         if record.reason is not None or record.sha256 is None:
             why = record.reason or "unreadable"
-            return quarantined(self._target, Fresh(twin), record.sha256, why, record.detail)
-        return duplicate(self._target, twin, record.sha256)
+            return quarantined(self._target, twin, twin.sha256, why, record.detail)
+        return duplicate(self._target, twin.source, record.sha256)
 
     def _settle(self, records: Sequence[SourceRecord]) -> None:
         """Write and keep the records of sources that are not decoded."""
@@ -234,7 +242,8 @@ class Intake:
     def _is_news(self, record: SourceRecord, source: Source) -> bool:
         """Whether a record is not one of before, which is there for each source under `force`."""
         is_new = not self._planned.forced or record.reason == "stalls the decoder"
-        return is_new and record.holds_for(source)
+        is_of_worker = record.status != "duplicate"
+        return is_new and is_of_worker and record.holds_for(source)
 
     def _give_up(self, fresh: Fresh) -> None:
         detail = (

@@ -40,11 +40,11 @@ class Report:
 
     def filtered(self, forgotten: frozenset[str]) -> dict[str, int]:
         """By reason: clips that filters left out, and sources that were left out."""
-        duplicates = pc.equal(self._ledger.column("status"), "duplicate")
         digests = pa.array([bytes.fromhex(one) for one in forgotten], pa.binary(32))
-        counts = self._ledger.filtered() + self._refusals
-        counts["duplicate source"] += pc.sum(duplicates).as_py() or 0
         is_forgotten = pc.is_in(self._ledger.column("sha256"), value_set=digests)
+        is_duplicate = pc.equal(self._ledger.column("status"), "duplicate")
+        counts = self._ledger.filtered() + self._refusals
+        counts["duplicate source"] += pc.sum(pc.and_not(is_duplicate, is_forgotten)).as_py() or 0
         counts["forgotten source"] += pc.sum(is_forgotten).as_py() or 0
         return {reason: number for reason, number in sorted(counts.items()) if number}
 

@@ -15,7 +15,7 @@ from videogen.ingest.ledger import Entry, Ledger, read_ledger, update_ledger
 from videogen.ingest.records import SourceRecord
 from videogen.ingest.source import Source
 from videogen.ingest.stage import plan
-from videogen.ingest.tasks import Fresh
+from videogen.ingest.tasks import ConvertTask, Fresh
 from videogen.progress import silent
 from videogen.storage.base import Stored
 from videogen.storage.local import LocalStore
@@ -98,6 +98,24 @@ def test_a_source_that_changes_while_it_is_read_waits_for_the_next_ingest(
     second = run(store, videos, workers=workers)
     assert (second.quarantined, second.sources) == ((), 8)
     assert names(workers.converted) == {"sample-00002.mp4"}
+
+
+def test_a_copy_of_a_source_that_vanishes_is_taken_in_its_place(
+    store: LocalStore, videos: Path
+) -> None:
+    for name in ("z-copy.mp4", "zz-copy.mp4"):
+        shutil.copy(videos / "sample-00002.mp4", videos / name)
+
+    def vanishes(task: object) -> bool:
+        if isinstance(task, ConvertTask) and "sample-00002.mp4" in repr(task):
+            (videos / "sample-00002.mp4").unlink()
+        return False
+
+    answer = run(store, videos, workers=Here(dies=vanishes))
+    assert [one["reason"] for one in answer.quarantined] == ["vanished"]
+    assert answer.sources == 8
+    assert "z-copy.mp4" in names(one.source for one in rows(store, answer))
+    assert answer.filtered == {"duplicate source": 1}
 
 
 def test_known_sources_cost_one_request_however_many_they_are(tmp_path: Path, videos: Path) -> None:
