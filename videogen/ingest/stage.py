@@ -14,7 +14,7 @@ from videogen.config.run import RunConfig
 from videogen.data.clip_table import SCHEMA, join, table_of
 from videogen.data.snapshot import Snapshot, commit
 from videogen.data.unusable import shown
-from videogen.errors import DatasetError
+from videogen.errors import DatasetError, StorageError
 from videogen.ingest.intake import Harvest, Intake, Tasks
 from videogen.ingest.ledger import Entry, Ledger, update_ledger
 from videogen.ingest.planning import (
@@ -66,7 +66,7 @@ def ingest(
         total = planned.num_listed
         progress(ProgressEvent("ingest", total, total, "videos", "nothing new"))
     else:
-        store.abort_uploads(f"datasets/{config.name}/shards/", _UPLOADS_OLDER_THAN_S)
+        _tidy(store, config.name, progress)
         harvest = Intake(target_of(config, store, planned), store, planned, cluster, tally).run()
         snapshot, ledger = _publish(config, store, planned, harvest)
     report = Report(planned.listed, ledger)
@@ -84,6 +84,14 @@ def ingest(
             "seconds": round(monotonic() - began, 3),
         }
     )
+
+
+def _tidy(store: ObjectStore, dataset: str, progress: Progress) -> None:
+    """Drop what killed uploads left; listing those needs a right that an ingest can do without."""
+    try:
+        store.abort_uploads(f"datasets/{dataset}/shards/", _UPLOADS_OLDER_THAN_S)
+    except StorageError as error:
+        progress(ProgressEvent("ingest", message=f"unfinished uploads are left alone: {error}"))
 
 
 def _publish(

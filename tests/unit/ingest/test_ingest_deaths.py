@@ -11,6 +11,7 @@ from ingest_place import Here, config_for, names, pad, rows, run
 
 from videogen.data.synthetic import sample_clip
 from videogen.data.video_write import write_video
+from videogen.errors import StorageError
 from videogen.ingest.convert import convert_sources
 from videogen.ingest.records import write_record
 from videogen.ingest.stage import ingest
@@ -138,3 +139,18 @@ def test_progress_comes_from_inside_a_long_source_too(store: LocalStore, tmp_pat
     assert all(one.values["MB"] <= two.values["MB"] for one, two in pairwise(inside))
     assert (events[-1].done, events[-1].total) == (2, 2)
     assert events[-1].values["quarantined"] == 1
+
+
+def test_what_killed_uploads_left_is_tidied_where_that_is_allowed(
+    store: LocalStore, videos: Path, tmp_path: Path
+) -> None:
+    class Strict(LocalStore):
+        def abort_uploads(self, prefix: str, older_than_s: float) -> int:
+            assert (prefix, older_than_s) == ("datasets/d/shards/", 86_400.0)
+            raise StorageError("AccessDenied")
+
+    events: list[ProgressEvent] = []
+    strict = Strict(tmp_path / "strict")
+    answer = ingest(config_for(strict, videos), strict, Here(), events.append)
+    assert answer.snapshot == run(store, videos).snapshot
+    assert any("left alone: AccessDenied" in one.message for one in events)
