@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,10 @@ def test_every_test_directory_mirrors_a_package() -> None:
     packages = {path.name for path in (ROOT / "videogen").iterdir() if path.is_dir()}
     mirrored = {path.name for path in (ROOT / "tests" / "unit").iterdir() if path.is_dir()}
     assert mirrored - {"__pycache__"} <= packages
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """They are no packages, so pytest would take one for the other."""
+    files = [path for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    names = Counter(path.name for path in files)
+    assert [name for name, number in names.items() if number > 1] == []
