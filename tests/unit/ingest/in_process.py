@@ -13,19 +13,6 @@ class InProcess:
     def __init__(self, before: Callable[[object], None] | None = None) -> None:
         self._before = before
 
-    def map(
-        self,
-        function: Callable[[Item], Result],
-        items: Iterable[Item],
-        *,
-        num_cpus: float = 1,
-        max_in_flight: int | None = None,
-    ) -> Iterator[tuple[int, Result]]:
-        for index, item in enumerate(items):
-            if self._before:
-                self._before(item)
-            yield index, function(item)
-
     def stream(
         self,
         function: Callable[[Item], Iterable[Result]],
