@@ -107,7 +107,8 @@ class Intake:
         """Decode what is new. Raises `VideogenError` where store or cluster fail."""
         self._tally.tell("looking at new videos")
         fresh = self._tell_apart()
-        waiting = [ConvertTask(self._target, members) for members in self._groups(fresh)]
+        # the largest first, so that no worker is left alone with them at the end
+        waiting = [ConvertTask(self._target, one) for one in reversed(self._groups(fresh))]
         while waiting:
             dead: list[ConvertTask] = []
             for _, told in self._cluster.stream(convert_sources, waiting, lost=_to(dead)):
