@@ -219,3 +219,52 @@ def test_a_mailbox_that_is_gone_is_one_error_that_says_what_to_look_at(cluster):
 
     with pytest.raises(ServiceError, match="videogen stack status"):
         take_until_it_is_gone()
+
+
+def test_what_a_killed_process_leaves_is_gone_after_the_next_one() -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from videogen.execution.ray_session import Cluster, ClusterSpec\n"
+        "with Cluster(ClusterSpec(num_cpus=1)) as cluster:\n"
+        "    cluster.connect()\n"
+        "    print(cluster._directory, flush=True)\n"
+        "    if 'die' in sys.argv: os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", program]
+    killed = subprocess.run([*command, "die"], capture_output=True, text=True, check=False)
+    left = Path(killed.stdout.strip())
+    assert left.exists()
+    deadline = time.monotonic() + 30
+    while any(str(left) in word for one in psutil.process_iter() for word in _words(one)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    long_ago = time.time() - 60
+    os.utime(left, (long_ago, long_ago))
+    subprocess.run(command, capture_output=True, check=True)
+    assert not left.exists()
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def test_a_sigterm_while_ray_starts_ends_a_process_as_any_other() -> None:
+    program = (
+        "import signal, sys, threading, time, os\n"
+        "from videogen.execution.ray_session import Cluster, ClusterSpec\n"
+        "class Ended(BaseException): ...\n"
+        "def end(*_): raise Ended\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "def kill():\n"
+        "    while signal.getsignal(signal.SIGTERM) is end: time.sleep(0.001)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "threading.Thread(target=kill, daemon=True).start()\n"
+        "try:\n"
+        "    Cluster(ClusterSpec(num_cpus=1)).connect()\n"
+        "except Ended: sys.exit(77)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert ended.returncode == 77, ended.stderr

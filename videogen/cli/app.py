@@ -5,10 +5,13 @@ and SIGHUP. This module imports next to nothing, so that an interruption while t
 being loaded is answered like any other.
 """
 
+import atexit
+import os
 import signal
 import sys
 import traceback
 from types import FrameType
+from typing import NoReturn
 
 from videogen.errors import VideogenError
 from videogen.execution.lifeline import follow_parent
@@ -30,7 +33,22 @@ class _TerminatedError(BaseException):
 def main() -> None:
     """The entry point of the `videogen` script."""
     arguments = [one for one in sys.argv[1:] if one != "--debug"]
-    sys.exit(run_command(arguments, debug=len(arguments) < len(sys.argv) - 1))
+    code = run_command(arguments, debug=len(arguments) < len(sys.argv) - 1)
+    if code and "ray" in sys.modules:
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End as `sys.exit` does, without the destructors of libraries.
+
+    Those of a Ray whose tasks were cancelled now and then end the process with SIGSEGV, and then
+    the exit code is lost.
+    """
+    atexit._run_exitfuncs()  # noqa: SLF001 - the one way to run them before os._exit
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def run_command(arguments: list[str], *, debug: bool = False) -> int:

@@ -8,7 +8,6 @@ import logging
 import secrets
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 from videogen.config.settings import apply_environment, environment_value
 from videogen.errors import ServiceError
+from videogen.execution.leftovers import claim_directory
 from videogen.execution.offspring import end, offspring
 from videogen.execution.ray_address import require_answer
 
@@ -61,6 +61,7 @@ class Cluster:
         self.spec = spec
         self._connected = False
         self._directory: Path | None = None
+        self._lock: BinaryIO | None = None
         self._environment_before: dict[str, str | None] = {}
 
     def __enter__(self) -> Self:
@@ -111,6 +112,9 @@ class Cluster:
         if self._directory is not None:
             _remove(self._directory)
             self._directory = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
         apply_environment(self._environment_before)
         self._environment_before = {}
 
@@ -183,7 +187,7 @@ class Cluster:
         self._init({"address": address})
 
     def _start(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="vg-", dir=_SHORT_TEMP_ROOT))
+        self._directory, self._lock = claim_directory(Path(_SHORT_TEMP_ROOT), "vg-")
         token = self._directory / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
@@ -252,13 +256,18 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _signal_handlers_kept() -> Iterator[None]:
-    """Take back the SIGTERM handler that `ray.init` installs (it exits with 15)."""
+    """Take back the SIGTERM handler that `ray.init` installs, and answer a SIGTERM that it got."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
+    except SystemExit as ended:
+        handler = before[signal.SIGTERM]
+        if ended.code == signal.SIGTERM and callable(handler):  # as Ray's handler leaves
+            handler(signal.SIGTERM, None)
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

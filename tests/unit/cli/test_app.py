@@ -65,6 +65,23 @@ def test_an_interruption_is_answered_by_one_line(setup: str) -> None:
     assert lines[0].startswith("interrupted; ")
 
 
+_CRASHES_AT_ITS_END = """
+import atexit, ctypes, ray, sys
+from videogen.cli import app
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(libc.abort, None, None)
+atexit.register(print, "tidied")
+sys.argv = ["videogen", "bogus"]
+app.main()
+"""
+
+
+def test_destructors_of_ray_do_not_cost_the_exit_code() -> None:
+    command = [sys.executable, "-c", _CRASHES_AT_ITS_END]
+    ended = subprocess.run(command, env=child_environment({}), capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, b"tidied\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_termination_has_an_exit_code_of_its_own(number: int) -> None:
     assert _ended_by(number, _WAITING) == (128 + number, [])
