@@ -60,6 +60,10 @@ class Report:
         """How many sources were quarantined, why, and the first of them."""
         quarantined = self.quarantined()
         text = f"{len(quarantined)} of {self._total} sources cannot be used"
+        left_out = {**self._refusals, **self._ledger.filtered()}
+        if left_out:
+            told = ", ".join(f"{number} {reason}" for reason, number in sorted(left_out.items()))
+            text += f"; left out: {told}"
         if not quarantined:
             return text
         reasons = Counter(one["reason"] for one in quarantined)

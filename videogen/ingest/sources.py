@@ -30,10 +30,10 @@ def find_sources(asked: Sequence[str], storage: StorageConfig) -> Iterator[Sourc
     left out, unless the config names the file itself. Raises `ConfigError` where nothing is asked
     for, and `SourceError` naming what is not there or holds no video.
     """
-    if not asked:
+    if not asked or not all(asked):
         raise ConfigError(
-            "ingest.sources is empty: give files, directories, globs or s3:// prefixes, "
-            "as in --set ingest.sources=[DIR]"
+            f"ingest.sources {'has an empty name' if asked else 'is empty'}: give files, "
+            "directories, globs or s3:// prefixes, as in --set ingest.sources=[DIR]"
         )
     for name in asked:
         number = 0

@@ -74,7 +74,7 @@ class S3Store:
         prefix = prefix.rstrip("/")
         if not _BUCKET.fullmatch(bucket):
             raise ConfigError(
-                f"storage.root {root!r} names no S3 bucket: give s3://bucket/prefix, the bucket "
+                f"{root!r} names no S3 bucket: give s3://bucket/prefix, the bucket "
                 "with 3 to 63 lower-case letters, digits, dots and hyphens"
             )
         self._root = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"

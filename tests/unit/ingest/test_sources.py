@@ -129,6 +129,22 @@ def test_no_sources_at_all_is_an_error_of_the_config() -> None:
         listed()
 
 
+def test_an_empty_name_does_not_stand_for_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "a.mp4")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"ingest\.sources has an empty name"):
+        list_sources([str(tmp_path), ""], StorageConfig())
+
+
+@pytest.mark.parametrize("asked", ["s3://", "s3:///key", "s3://Bad_Bucket!!/x"])
+def test_a_prefix_without_a_bucket_is_named_as_what_it_is(asked: str) -> None:
+    with pytest.raises(ConfigError, match=r"names no S3 bucket") as caught:
+        list_sources([asked], StorageConfig())
+    assert "storage.root" not in str(caught.value)
+
+
 def test_a_fingerprint_changes_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     touch(path)
