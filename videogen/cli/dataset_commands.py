@@ -119,12 +119,20 @@ def verify(
 
 
 def _refuse_damage(found: "Verification") -> None:
-    if found.damaged:
-        raise CorruptObjectError(
-            f"dataset {found.dataset}: {len(found.damaged)} of {found.objects} objects are damaged "
-            f"or missing, the first is {found.damaged[0].object}: restore them from a backup, or "
+    if not found.damaged:
+        return
+    mends = ["restore them from a backup"]
+    is_shard = ["/shards/" in one.object for one in found.damaged]
+    if not all(is_shard):
+        mends.append(f"delete datasets/{found.dataset}/HEAD and ingest again")
+    if any(is_shard):
+        mends.append(
             "run `videogen ingest CONFIG --force` to make the clips again from their sources"
         )
+    raise CorruptObjectError(
+        f"dataset {found.dataset}: {len(found.damaged)} of {found.objects} objects are damaged "
+        f"or missing, the first is {found.damaged[0].object}: {', or '.join(mends)}"
+    )
 
 
 def _described(details: "DatasetDetails") -> list[str]:

@@ -133,6 +133,8 @@ def _opened(data: bytes, key: str) -> dict[str, Any]:
         raise ValueError(f"its checksum is {found[:12]}…, not the one that it begins with")
     document: dict[str, Any] = json.loads(body)
     version = int(document.get("format_version", 0))
+    if version < 1:
+        raise ValueError("it has no format version")
     check_version(version, FORMAT_VERSION, key)
     if version >= _SEALED_SINCE and not is_sealed:
         raise ValueError("it has no checksum")

@@ -91,6 +91,17 @@ def test_verify_fails_where_a_byte_changed_and_names_the_object(
     assert "--force" in err
 
 
+def test_verify_does_not_advise_to_make_clips_again_for_a_damaged_table(
+    root: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = LocalStore(Path(root))
+    store.put(min(info.key for info in store.list("datasets/mine/parts/")), b"PAR1")
+    code, _, err = run(capsys, "verify", "mine", "--root", root)
+    assert code == 1
+    assert "delete datasets/mine/HEAD" in err.splitlines()[-1]
+    assert "--force" not in err
+
+
 def test_compact_and_gc_tell_what_they_did(root: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "compact", "mine", "--root", root, "--json")
     done = json.loads(out)

@@ -66,6 +66,12 @@ def test_any_byte_of_a_document_that_changes_is_noticed(store: LocalStore) -> No
                 parse(kind, bytes(bad), key)
 
 
+@pytest.mark.parametrize("data", [b"{}", b"[]", b"", b"\0" * 50, b'{"snapshot": "../x"}'])
+def test_what_is_no_document_is_damaged_and_not_of_another_version(data: bytes) -> None:
+    with pytest.raises(CorruptObjectError, match=r"^datasets/d/HEAD is damaged: .* ingest again"):
+        parse(Head, data, head_key("d"))
+
+
 def test_documents_and_digests_of_the_first_format_are_still_read() -> None:
     document = {"format_version": 1, "dataset": "d", "digest": "0", "ingest_digest": "i"}
     document |= {"parts": [], "clips": 0, "frames": 0, "sources": 0, "height": 8, "width": 8}
