@@ -87,11 +87,10 @@ def collect(
 ) -> Garbage:
     """Delete what `find_garbage` found, with all versions; what was written anew meanwhile stays.
 
-    Raises `LeaseHeldError` where an ingest goes on and `rule` would let go of what is younger than
-    a day, and as `find_garbage`.
+    Raises `LeaseHeldError` where an ingest goes on: what it has written may be unknown to records
+    for as long as it works on one source. Otherwise as `find_garbage`.
     """
-    if rule.older_than_s < DEFAULT_AGE_S:
-        _refuse_ingest(store, garbage.dataset)
+    _refuse_ingest(store, garbage.dataset)
     newest_allowed = time.time() - rule.older_than_s
     _mend_records(store, garbage)
     deleted: list[ObjectInfo] = []
@@ -205,5 +204,5 @@ def _refuse_ingest(store: ObjectStore, dataset: str) -> None:
         if use is None or (use.dataset == dataset and use.is_ingest):
             raise LeaseHeldError(
                 f"dataset {dataset}: run {lease.run_id} (process {lease.pid} on {lease.host}) "
-                "ingests into it: wait for it to end, or collect only what is a day old or older"
+                "ingests into it: wait for it to end"
             )

@@ -85,14 +85,15 @@ def plan(
     """How a frame of `stored` width and height becomes one of `size`, width and height.
 
     Without a size the whole picture is kept, with square pixels: the longer side of a pixel wins,
-    so nothing is lost.
+    so nothing is lost. A cut begins at even pixels, so that 4:2:0 chroma is cut where luma is.
     """
     bars = look.bars
+    left, top = _even(bars.left + 1), _even(bars.top + 1)
     whole = Box(
-        bars.left,
-        bars.top,
-        max(1, stored[0] - bars.left - bars.right),
-        max(1, stored[1] - bars.top - bars.bottom),
+        left,
+        top,
+        max(1, stored[0] - left - bars.right),
+        max(1, stored[1] - top - bars.bottom),
     )
     if size is None:
         width = round(whole.width * max(Fraction(1), pixel_aspect))
@@ -121,10 +122,7 @@ def _cut(
     look: Look,
     stored: tuple[int, int],
 ) -> Box:
-    """The largest part that is shown with the aspect ratio of `size`: where it moves, or centred.
-
-    It begins at even pixels, so that 4:2:0 chroma is cut where luma is.
-    """
+    """The largest part shown with the aspect ratio of `size`: where it moves, or centred."""
     wanted = Fraction(*size) / pixel_aspect
     if Fraction(box.width, box.height) > wanted:
         width = max(1, round(box.height * wanted))

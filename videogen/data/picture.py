@@ -24,9 +24,9 @@ _MATRICES = {
     7: "smpte240m",
     8: "ycgco",
     9: "bt2020",
-    10: "bt2020",
 }
 _UNSUPPORTED_MATRICES = {
+    10: "BT.2020 of constant luminance",
     11: "SMPTE ST 2085",
     13: "constant luminance",
     14: "ICtCp",
@@ -119,9 +119,14 @@ class Treatment:
     primaries: int
 
     @property
+    def is_limited_rgb(self) -> bool:
+        """Whether RGB is stored from 16 to 235, which no filter undoes."""
+        return self.decisions.matrix == "rgb" and self.decisions.range == "tv"
+
+    @property
     def pixel_format(self) -> str:
         """What the filters hand out: RGB, or what arithmetic beyond filters needs."""
-        if self.decisions.transfer != "sdr":
+        if self.decisions.transfer != "sdr" or self.is_limited_rgb:
             return "rgb48le"
         if self.decisions.matrix == "ycgco":
             return "yuv444p16le"
@@ -238,7 +243,7 @@ def _matrix(picture: Picture) -> tuple[str, str]:
 
 
 def _range(picture: Picture, codec: str) -> tuple[str, str]:
-    if picture.is_rgb:
+    if picture.is_rgb and (_RANGES.get(picture.range) != "tv" or picture.has_alpha):
         return "pc", "format"
     if picture.range in _RANGES:
         return _RANGES[picture.range], "tag"

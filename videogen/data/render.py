@@ -154,6 +154,10 @@ def _rgb(out: av.VideoFrame, treatment: Treatment) -> Frame:
     """What the filters gave as (h w c) RGB; the rest of the arithmetic is done here."""
     if treatment.pixel_format == "rgb48le":
         deep = cast("NDArray[np.uint16]", out.to_ndarray())
+        if treatment.is_limited_rgb:
+            deep = _stretched(deep)
+        if treatment.decisions.transfer == "sdr":
+            return cast("Frame", np.rint(deep / 257).astype(np.uint8))
         return tone_map(deep, treatment.decisions.transfer, treatment.primaries)
     if treatment.pixel_format == "yuv444p16le":
         samples = cast("NDArray[np.uint16]", out.to_ndarray())
@@ -162,6 +166,12 @@ def _rgb(out: av.VideoFrame, treatment: Treatment) -> Frame:
     if treatment.pixel_format == "rgba":  # alpha is multiplied in
         pixels = np.minimum(255 - pixels[..., 3:], 255 - pixels[..., :3]) + pixels[..., :3]
     return pixels
+
+
+def _stretched(deep: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Limited range, 16 to 235 of 255, to full range, in 16 bits."""
+    levels = (deep / 257.0 - 16) * (255 / 219)
+    return np.rint(np.clip(levels, 0, 255) * 257).astype(np.uint16)
 
 
 def _from_ycgco(samples: NDArray[np.uint16], span: str) -> Frame:

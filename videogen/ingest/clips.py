@@ -63,26 +63,45 @@ class CutCounts:
 
 
 def cut(shots: Iterable[tuple[int, Frame]], rule: CutRule, counts: CutCounts) -> Iterator[Cut]:
+    """All clips of a source; see `Cutter`."""
+    cutter = Cutter(rule, counts)
+    for number, frame in shots:
+        yield from cutter.add(number, frame)
+    yield from cutter.close()
+
+
+class Cutter:
     """Clips of up to `max_frames`, each within one shot.
 
-    `shots` has a shot number and a frame, uint8 (h w c) RGB, for each tick of the clock; a frame
-    shown twice is the same array. Within a shot clips start every `stride` frames. The last one
-    ends with the shot: it may be shorter, but no shorter than `min_frames`, and there is none
-    where an earlier one showed all of the rest. A clip that `rule.filters` refuses is counted.
+    Within a shot clips start every `stride` frames. The last one ends with the shot: it may be
+    shorter, but no shorter than `min_frames`, and there is none where an earlier one showed all of
+    the rest. A clip that `rule.filters` refuses is counted.
     """
-    shot: _Shot | None = None
-    for number, frame in shots:
-        if shot is not None and number != shot.number:
-            yield from shot.close()
-            shot = None
+
+    def __init__(self, rule: CutRule, counts: CutCounts) -> None:
+        self._rule = rule
+        self._counts = counts
+        self._shot: _Shot | None = None
+
+    def add(self, number: int, frame: Frame) -> Iterator[Cut]:
+        """One tick of the clock: its shot and frame, uint8 (h w c) RGB; yields finished clips.
+
+        A frame shown twice is the same array.
+        """
+        if self._shot is not None and number != self._shot.number:
+            yield from self.close()
         if number == TRANSITION:
-            counts.transitions += 1
+            self._counts.transitions += 1
         else:
-            shot = shot or _Shot(number, counts.frames, rule, counts)
-            yield from shot.add(frame)
-        counts.frames += 1
-    if shot is not None:
-        yield from shot.close()
+            self._shot = self._shot or _Shot(number, self._counts.frames, self._rule, self._counts)
+            yield from self._shot.add(frame)
+        self._counts.frames += 1
+
+    def close(self) -> Iterator[Cut]:
+        """No more frames of this shot."""
+        shot, self._shot = self._shot, None
+        if shot is not None:
+            yield from shot.close()
 
 
 class _Shot:

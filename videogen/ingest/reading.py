@@ -1,6 +1,6 @@
 """One pass through a source: its frames, labelled by shot, cut into clips that wait on disk."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import IO
@@ -11,7 +11,7 @@ from videogen.data.picture import Decisions
 from videogen.data.resample import nearest_in_time
 from videogen.data.unusable import UnusableSourceError
 from videogen.data.video_io import ReadRule, TimedFrame, VideoReader
-from videogen.ingest.clips import Cut, CutCounts, CutRule, cut
+from videogen.ingest.clips import Cut, CutCounts, CutRule, Cutter
 from videogen.ingest.fetching import Local
 from videogen.ingest.shots import label_shots
 from videogen.ingest.source import Source
@@ -51,7 +51,7 @@ def spool_clips(
     process ends. Raises `UnusableSourceError`.
     """
     yield Reading(source.uri, source.shown, 0, 0, 0.0)
-    told = monotonic()
+    told, told_clips = monotonic(), 0
     counts = CutCounts()
     clips: list[tuple[Cut, int]] = []
     with (
@@ -59,13 +59,15 @@ def spool_clips(
         VideoReader(local, read_rule(ingest)) as reader,
     ):
         clock = _Clock(reader, watchdog)
-        for one in cut(clock.ticks(ingest), cut_rule(ingest), counts):
-            spool.write(one.data)
-            clips.append((replace(one, data=b""), len(one.data)))
-            if monotonic() - told > _TOLD_EVERY_S or len(clips) % _TOLD_EVERY_CLIPS == 0:
-                told = monotonic()
+        cutter = Cutter(cut_rule(ingest), counts)
+        for shot, frame in clock.ticks(ingest):
+            _spool(cutter.add(shot, frame), spool, clips)
+            now = monotonic()
+            if now - told > _TOLD_EVERY_S or len(clips) - told_clips >= _TOLD_EVERY_CLIPS:
+                told, told_clips = now, len(clips)
                 decoded = reader.counts.decoded
                 yield Reading(source.uri, source.shown, decoded, len(clips), clock.fraction)
+        _spool(cutter.close(), spool, clips)
         if counts.frames < ingest.min_clip_frames or reader.decisions is None:
             raise UnusableSourceError(
                 "too short",
@@ -81,6 +83,12 @@ def spool_clips(
             counts=counts,
             clips=clips,
         )
+
+
+def _spool(cuts: Iterable[Cut], spool: IO[bytes], clips: list[tuple[Cut, int]]) -> None:
+    for one in cuts:
+        spool.write(one.data)
+        clips.append((replace(one, data=b""), len(one.data)))
 
 
 def cut_rule(ingest: IngestConfig) -> CutRule:

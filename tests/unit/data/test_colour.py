@@ -144,9 +144,24 @@ def test_ycgco_is_undone(tmp_path: Path) -> None:
     assert reader.decisions.matrix == "ycgco"
 
 
-def test_colours_that_are_not_undone_are_refused_and_not_bent(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.mkv", np.array([80, 128, 128]), {"colorspace": 14})
-    with pytest.raises(UnusableSourceError, match="ICtCp") as caught:
+@pytest.mark.parametrize(("span", "stored"), [("pc", RED), ("tv", (181, 43, 43))])
+def test_rgb_has_a_range_too(tmp_path: Path, span: str, stored: tuple[int, int, int]) -> None:
+    red, green, blue = stored
+    tags = {"colorspace": 0, "color_range": RANGES[span]}
+    path = tmp_path / "a.mkv"
+    write(path, np.array([green, blue, red]), tags, layout="gbrp", codec="libx265")
+    frames, reader = read(path)
+    assert np.abs(frames - RED).max() <= 3
+    assert reader.decisions is not None
+    assert (reader.decisions.matrix, reader.decisions.range) == ("rgb", span)
+
+
+@pytest.mark.parametrize(("matrix", "name"), [(14, "ICtCp"), (10, "constant luminance")])
+def test_colours_that_are_not_undone_are_refused_and_not_bent(
+    tmp_path: Path, matrix: int, name: str
+) -> None:
+    path = write(tmp_path / "a.mkv", np.array([80, 128, 128]), {"colorspace": matrix})
+    with pytest.raises(UnusableSourceError, match=name) as caught:
         read(path)
     assert caught.value.reason == "unsupported"
 

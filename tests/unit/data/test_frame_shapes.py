@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from videogen.data.geometry import Look, believable_aspect, plan
+from videogen.data.geometry import Bars, Crop, Look, believable_aspect, plan
 from videogen.data.video_io import ReadRule, VideoReader
 
 Write = Callable[..., Path]
@@ -242,6 +242,15 @@ def test_4_2_0_frames_are_cut_at_even_pixels() -> None:
         box = plan((width, 33), Fraction(1), (32, 32), "centre", Look()).box
         assert box.x % 2 == 0
         assert abs(box.x - (width - box.width) / 2) < 2
+
+
+@pytest.mark.parametrize("crop", ["centre", "letterbox", "none"])
+def test_bars_of_odd_size_are_cut_off_at_even_pixels(crop: Crop) -> None:
+    look = Look(Bars(top=31, bottom=31, left=7, right=7))
+    box = plan((200, 160), Fraction(1), (32, 32), crop, look).box
+    assert (box.x % 2, box.y % 2) == (0, 0)
+    assert min(box.x - 7, box.y - 31) >= 0
+    assert max(box.x + box.width - 193, box.y + box.height - 129) <= 0
 
 
 def test_an_absurd_pixel_aspect_is_not_believed() -> None:
