@@ -136,9 +136,9 @@ class LocalStore:
             with os.scandir(directory) as found:
                 names = [entry.name for entry in found]
             yield from (name for name in names if prefix or name != _RESERVED)
-        except (FileNotFoundError, NotADirectoryError):
-            return
         except OSError as error:
+            if error.errno in _ABSENT and not self._directory.is_file():
+                return
             raise StorageError(_message(directory, error)) from error
 
     def purge(self, key: str) -> None:

@@ -124,8 +124,7 @@ def _unusable(place: Place, key: str, error: aws.ClientError) -> StorageError:
 def missing_bucket(place: Place) -> StorageError:
     """The error for a bucket that is not there."""
     return StorageError(
-        f"there is no bucket {place.bucket!r} at {place.endpoint}: "
-        "create it, or correct storage.root"
+        f"there is no bucket {place.bucket!r} at {place.endpoint}: create it, or correct its name"
     )
 
 

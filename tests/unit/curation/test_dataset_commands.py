@@ -91,6 +91,16 @@ def test_verify_fails_where_a_byte_changed_and_names_the_object(
     assert "--force" in err
 
 
+def test_a_root_that_is_a_file_is_not_taken_for_an_empty_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "take.mp4"
+    path.write_bytes(b"")
+    code, out, err = run(capsys, "list", "--root", str(path), "--json")
+    assert (code, out) == (1, "")
+    assert f"cannot use {path}/datasets" in err
+
+
 def test_verify_does_not_advise_to_make_clips_again_for_a_damaged_table(
     root: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from videogen.errors import ConfigError, StorageError
 from videogen.storage.connect import open_store
 from videogen.storage.credentials import Credentials
 from videogen.storage.s3 import S3Store
+from videogen.storage.s3_errors import Place, missing_bucket
 
 
 def test_a_directory_is_served_by_its_absolute_path(
@@ -53,3 +54,9 @@ def test_a_prefix_that_leads_out_is_refused() -> None:
 )
 def test_an_s3_root_has_one_spelling(root: str, spelled: str) -> None:
     assert S3Store(root, credentials=Credentials("a", "b")).root == spelled
+
+
+def test_a_bucket_that_is_missing_may_be_one_of_sources() -> None:
+    told = str(missing_bucket(Place("s3://footage", "footage", "http://127.0.0.1:1")))
+    assert "no bucket 'footage' at http://127.0.0.1:1" in told
+    assert "storage.root" not in told
