@@ -27,6 +27,8 @@ _BT709 = 1
 _LIMITED = 1
 _HD_HEIGHT = 720
 _BT601 = 6
+_SAME_BYTES = {"x264-params": "no-mbtree=1"}
+"""With B-frames, x264's macroblock tree takes other decisions now and then for the same frames."""
 _MAX_RATE_DENOMINATOR = 1001
 _CONTENT_CRF = "14"
 _SEEN_SIZE = 64
@@ -62,7 +64,7 @@ def write_video(
     with _in_place(path) as staged:
         match format:
             case "mp4":
-                options = {"crf": crf, "preset": "medium", "threads": "1"}
+                options = {"crf": crf, "preset": "medium", "threads": "1", **_SAME_BYTES}
                 _encode(staged, _padded(frames), fps, ("mp4", "libx264"), (options, comment))
             case "webm":
                 options = {"crf": "20", "b": "0", "threads": "1", "row-mt": "0"}

@@ -51,9 +51,11 @@ def test_mp4_plays_everywhere(tmp_path: Path) -> None:
 
 
 def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_video(tmp_path / f"{name}.mp4", sample_clip(1, 16), 8.0)
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    written = set()
+    for _ in range(30):  # an encoder may take other decisions now and then
+        write_video(tmp_path / "a.mp4", sample_clip(1, 16), 8.0)
+        written.add((tmp_path / "a.mp4").read_bytes())
+    assert len(written) == 1
 
 
 def test_a_fractional_rate_is_kept(tmp_path: Path) -> None:
