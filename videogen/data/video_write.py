@@ -27,7 +27,7 @@ _BT709 = 1
 _LIMITED = 1
 _HD_HEIGHT = 720
 _BT601 = 6
-_SAME_BYTES = {"x264-params": "no-mbtree=1"}
+_SAME_BYTES = {"bf": "0"}
 """With B-frames, x264's macroblock tree takes other decisions now and then for the same frames."""
 _MAX_RATE_DENOMINATOR = 1001
 _CONTENT_CRF = "14"
