@@ -10,7 +10,7 @@ import pytest
 from workplace import Workplace
 
 from videogen.config.settings import child_environment
-from videogen.data.video_io import probe
+from videogen.data.video.reader import probe
 from videogen.progress import ProgressEvent
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]

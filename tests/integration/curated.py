@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from videogen.data.clip_table import ClipRow, table_of
-from videogen.data.frame_codec import Frames, encode_clip
-from videogen.data.shards import ShardWriter, Written, shard_key
-from videogen.data.snapshot import Snapshot, add_clips
-from videogen.ingest.ledger import Entry, Ledger, update_ledger
-from videogen.ingest.records import SourceRecord, write_record
+from videogen.data.shards.frame_codec import Frames, encode_clip
+from videogen.data.shards.tar_shard import ShardWriter, Written, shard_key
+from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.snapshot import Snapshot, add_clips
+from videogen.ingest.known.ledger import Entry, Ledger, update_ledger
+from videogen.ingest.known.records import SourceRecord, write_record
 from videogen.storage.base import ObjectStore
 
 INGEST = "1" * 64

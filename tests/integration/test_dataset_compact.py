@@ -13,11 +13,11 @@ from videogen.curation.forget import Wanted, forget
 from videogen.curation.gc import Rule, collect, find_garbage
 from videogen.curation.listing import find_snapshot, snapshot_digests
 from videogen.curation.verify import verify
-from videogen.data.clip_table import table_of
-from videogen.data.shards import read_clip, shard_key
-from videogen.data.snapshot import Snapshot, add_clips
+from videogen.data.shards.tar_shard import read_clip, shard_key
+from videogen.data.snapshots.clip_table import table_of
+from videogen.data.snapshots.snapshot import Snapshot, add_clips
 from videogen.errors import LeaseHeldError
-from videogen.ingest.records import load_records
+from videogen.ingest.known.records import load_records
 from videogen.progress import ProgressEvent
 from videogen.runs.lease import DataUse, hold_lease
 from videogen.storage.base import ObjectStore

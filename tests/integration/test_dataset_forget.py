@@ -22,13 +22,13 @@ from videogen.curation.compact import compact
 from videogen.curation.forget import Forgetting, Wanted, forget
 from videogen.curation.listing import find_snapshot, require_head, snapshot_digests
 from videogen.curation.verify import verify
-from videogen.data.forgotten import read_tombstone
-from videogen.data.shards import read_clip
-from videogen.data.snapshot import load_snapshot
+from videogen.data.shards.tar_shard import read_clip
+from videogen.data.snapshots.forgotten import read_tombstone
+from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import DatasetError, LeaseHeldError, StorageError
 from videogen.evaluation.features import ReferenceKey, save_features
-from videogen.ingest.ledger import read_ledger
-from videogen.ingest.records import load_records
+from videogen.ingest.known.ledger import read_ledger
+from videogen.ingest.known.records import load_records
 from videogen.runs.lease import DataUse, hold_lease
 from videogen.storage.base import ObjectStore
 from videogen.storage.local import LocalStore

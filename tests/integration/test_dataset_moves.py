@@ -9,8 +9,8 @@ from videogen.curation.compact import compact
 from videogen.curation.forget import Wanted, forget
 from videogen.curation.gc import Rule, collect, find_garbage
 from videogen.curation.listing import find_snapshot
-from videogen.data.shards import read_clip
-from videogen.ingest.records import load_records
+from videogen.data.shards.tar_shard import read_clip
+from videogen.ingest.known.records import load_records
 from videogen.storage.local import LocalStore
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ from curated import OTHER_INGEST, Footage, Keeper, Untracked, keys, sha
 from videogen.curation.forget import Wanted, forget
 from videogen.curation.listing import snapshot_digests
 from videogen.curation.verify import Verification, digests_to_verify, verify
-from videogen.data.snapshot_format import head_key
+from videogen.data.snapshots.format import head_key
 from videogen.progress import ProgressEvent
 
 pytestmark = pytest.mark.integration

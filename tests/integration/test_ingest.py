@@ -19,10 +19,10 @@ from videogen.benchmarks.ingest_runs import FewerWorkers
 from videogen.config.run import RunConfig
 from videogen.config.sections import IngestConfig, StorageConfig
 from videogen.config.settings import apply_environment
-from videogen.data.shards import read_clip
-from videogen.data.snapshot import head, load_snapshot
-from videogen.data.synthetic import sample_clip, write_samples
-from videogen.data.video_write import write_video
+from videogen.data.shards.tar_shard import read_clip
+from videogen.data.snapshots.snapshot import head, load_snapshot
+from videogen.data.video.synthetic import sample_clip, write_samples
+from videogen.data.video.writer import write_video
 from videogen.errors import DatasetError
 from videogen.execution.ray_session import Cluster, ClusterSpec
 from videogen.ingest.stage import ingest

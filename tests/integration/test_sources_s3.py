@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from videogen.config.sections import StorageConfig
-from videogen.data.unusable import UnusableSourceError
+from videogen.data.video.unusable import UnusableSourceError
 from videogen.errors import ConfigError
-from videogen.ingest.fetching import hash_file, local_copy
-from videogen.ingest.metadata import load_metadata
-from videogen.ingest.source import Source
-from videogen.ingest.sources import list_sources
+from videogen.ingest.sources.fetching import hash_file, local_copy
+from videogen.ingest.sources.listing import list_sources
+from videogen.ingest.sources.metadata import load_metadata
+from videogen.ingest.sources.source import Source
 from videogen.storage.s3 import S3Store
 
 pytestmark = pytest.mark.integration

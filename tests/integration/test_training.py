@@ -16,10 +16,10 @@ from videogen.artifacts import CheckpointRef, DatasetRef
 from videogen.config.run import RunConfig
 from videogen.config.sections import ExecutionConfig
 from videogen.config.train import R3ganVConfig, TrainConfig
-from videogen.data.clip_table import ClipRow, table_of
-from videogen.data.frame_codec import encode_clip
-from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import add_clips
+from videogen.data.shards.frame_codec import encode_clip
+from videogen.data.shards.tar_shard import ShardWriter, shard_key
+from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.snapshot import add_clips
 from videogen.errors import ConfigError, DatasetError, TrainingError
 from videogen.execution.ray_session import Cluster, ClusterSpec
 from videogen.models.export import load_generator

@@ -19,7 +19,7 @@ from videogen.benchmarks.bench_process import BenchProcess, Measured
 from videogen.benchmarks.footage import Footage, write_footage, write_twin
 from videogen.benchmarks.ingest_runs import FewerWorkers, decode, ingest_files, ingest_here
 from videogen.benchmarks.machine import describe_machine
-from videogen.data.video_io import probe
+from videogen.data.video.reader import probe
 from videogen.errors import VideogenError
 from videogen.execution.ray_session import Cluster, ClusterSpec
 from videogen.progress import Progress, ProgressEvent

@@ -161,8 +161,8 @@ def forget(  # noqa: PLR0913 - the options of a command
 
 def _drop_copies(place: Workplace, name: str, done: "Forgetting") -> None:
     """Shards that training on this machine has cached."""
-    from videogen.data.shard_cache import ShardCache
-    from videogen.data.shards import shard_key
+    from videogen.data.loading.shard_cache import ShardCache
+    from videogen.data.shards.tar_shard import shard_key
 
     directory = place.settings.cache_dir / "shards"
     if directory.is_dir():

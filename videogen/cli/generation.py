@@ -31,7 +31,7 @@ def samples(
 
     Example: videogen samples .videogen/samples --num-videos 192
     """
-    from videogen.data.synthetic import write_samples
+    from videogen.data.video.synthetic import write_samples
 
     with shown(style_of(progress)) as report:
         written = write_samples(directory, num_videos, seed, report)

@@ -10,9 +10,9 @@ from videogen.curation.holdings import rows_in
 from videogen.curation.listing import find_snapshot
 from videogen.curation.repack import Repacker, by_shard, move_rows, usable
 from videogen.curation.source_records import repoint, waiting
-from videogen.data.clip_table import ClipRow, hex_column, rows_of
-from videogen.data.forgotten import forgotten_sources
-from videogen.data.snapshot import Snapshot
+from videogen.data.snapshots.clip_table import ClipRow, hex_column, rows_of
+from videogen.data.snapshots.forgotten import forgotten_sources
+from videogen.data.snapshots.snapshot import Snapshot
 from videogen.progress import Progress, ProgressEvent, silent
 from videogen.storage.base import ObjectStore
 

@@ -21,10 +21,10 @@ from typing import Literal
 
 from videogen.artifacts import Artifact
 from videogen.curation.export_files import safe_name, write_images, write_tar
-from videogen.data.clip_table import ClipRow
-from videogen.data.shards import read_clip, read_clip_bytes
-from videogen.data.snapshot import Snapshot
-from videogen.data.video_write import write_video
+from videogen.data.shards.tar_shard import read_clip, read_clip_bytes
+from videogen.data.snapshots.clip_table import ClipRow
+from videogen.data.snapshots.snapshot import Snapshot
+from videogen.data.video.writer import write_video
 from videogen.errors import DatasetError, VideogenError
 from videogen.progress import Progress, ProgressEvent
 from videogen.storage.base import ObjectStore

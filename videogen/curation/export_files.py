@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from videogen.data.frame_codec import read_frames, read_layout
+from videogen.data.shards.frame_codec import read_frames, read_layout
 
 Sample = tuple[str, Mapping[str, object], bytes]
 """Key, facts, and `.frames` member."""

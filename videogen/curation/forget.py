@@ -17,9 +17,14 @@ from videogen.curation.purge import Purged, purge
 from videogen.curation.repack import Move, Repacker, by_shard, move_rows, usable
 from videogen.curation.source_records import records_called, repoint, waiting
 from videogen.curation.uses import Tracked, described, refuse_in_use, run_uses
-from videogen.data.clip_table import ClipRow, of_sources, rows_of
-from videogen.data.forgotten import Tombstone, forgotten_sources, read_tombstone, write_tombstone
-from videogen.data.snapshot import load_snapshot
+from videogen.data.snapshots.clip_table import ClipRow, of_sources, rows_of
+from videogen.data.snapshots.forgotten import (
+    Tombstone,
+    forgotten_sources,
+    read_tombstone,
+    write_tombstone,
+)
+from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import DatasetError, StorageError
 from videogen.progress import Progress, ProgressEvent, silent
 from videogen.storage.base import ObjectStore

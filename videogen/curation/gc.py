@@ -12,10 +12,10 @@ from videogen.curation.holdings import uris_in
 from videogen.curation.listing import require_head, snapshot_digests
 from videogen.curation.source_records import ledger_digests, repoint, unpublished
 from videogen.curation.uses import run_uses
-from videogen.data.forgotten import forgotten_sources
-from videogen.data.shards import shard_key
-from videogen.data.snapshot import load_document, load_part, load_snapshot
-from videogen.data.snapshot_format import Part, SnapshotDocument, part_key, snapshot_key
+from videogen.data.shards.tar_shard import shard_key
+from videogen.data.snapshots.forgotten import forgotten_sources
+from videogen.data.snapshots.format import Part, SnapshotDocument, part_key, snapshot_key
+from videogen.data.snapshots.snapshot import load_document, load_part, load_snapshot
 from videogen.errors import LeaseHeldError
 from videogen.progress import Progress, ProgressEvent, silent
 from videogen.runs.lease import live_leases

@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 
 from videogen.curation.listing import snapshot_digests
 from videogen.curation.source_records import records_of
-from videogen.data.clip_table import hex_column, of_sources
-from videogen.data.shards import read_facts, shard_key
-from videogen.data.snapshot import load_document, load_part
-from videogen.data.snapshot_format import Part, SnapshotDocument, part_key
+from videogen.data.shards.tar_shard import read_facts, shard_key
+from videogen.data.snapshots.clip_table import hex_column, of_sources
+from videogen.data.snapshots.format import Part, SnapshotDocument, part_key
+from videogen.data.snapshots.snapshot import load_document, load_part
 from videogen.errors import CorruptObjectError, ObjectMissingError
-from videogen.ingest.records import SourceRecord
+from videogen.ingest.known.records import SourceRecord
 from videogen.storage.base import ObjectStore
 
 

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from videogen.artifacts import Artifact
-from videogen.data.forgotten import forgotten_sources
-from videogen.data.snapshot import Snapshot, head, load_document, load_snapshot
-from videogen.data.snapshot_format import (
+from videogen.data.snapshots.forgotten import forgotten_sources
+from videogen.data.snapshots.format import (
     Head,
     SnapshotDocument,
     head_key,
     snapshots_prefix,
 )
+from videogen.data.snapshots.snapshot import Snapshot, head, load_document, load_snapshot
 from videogen.errors import DatasetError, ObjectMissingError, VideogenError
 from videogen.storage.base import ObjectStore
 

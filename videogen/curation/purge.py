@@ -11,13 +11,13 @@ from videogen.curation.holdings import Chain, Holdings, find_holdings, uris_in
 from videogen.curation.listing import require_head
 from videogen.curation.source_records import ledger_digests, records_of, repoint, unpublished
 from videogen.curation.uses import RunUse, Tracked
-from videogen.data.forgotten import Tombstone, read_tombstone, write_tombstone
-from videogen.data.shards import shard_key
-from videogen.data.snapshot import load_snapshot
-from videogen.data.snapshot_format import snapshot_key
+from videogen.data.shards.tar_shard import shard_key
+from videogen.data.snapshots.forgotten import Tombstone, read_tombstone, write_tombstone
+from videogen.data.snapshots.format import snapshot_key
+from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import StorageError
-from videogen.ingest.ledger import drop_from_ledger
-from videogen.ingest.records import SourceRecord, record_key
+from videogen.ingest.known.ledger import drop_from_ledger
+from videogen.ingest.known.records import SourceRecord, record_key
 from videogen.progress import Progress, ProgressEvent
 from videogen.storage.base import ObjectStore
 

@@ -11,10 +11,10 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from videogen.data.clip_table import ClipRow
-from videogen.data.forgotten import forgotten_sources
-from videogen.data.shards import ShardWriter, Written, check_clip, read_facts, shard_key
-from videogen.data.snapshot import Snapshot, rewrite
+from videogen.data.shards.tar_shard import ShardWriter, Written, check_clip, read_facts, shard_key
+from videogen.data.snapshots.clip_table import ClipRow
+from videogen.data.snapshots.forgotten import forgotten_sources
+from videogen.data.snapshots.snapshot import Snapshot, rewrite
 from videogen.errors import CorruptObjectError, ObjectMissingError, StorageError
 from videogen.storage.base import ObjectStore
 

@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 import pydantic
 
 from videogen.curation.repack import Move
-from videogen.data.clip_table import ClipRow, hex_column, rows_of
-from videogen.data.snapshot import Snapshot
+from videogen.data.snapshots.clip_table import ClipRow, hex_column, rows_of
+from videogen.data.snapshots.snapshot import Snapshot
 from videogen.errors import CorruptObjectError, ObjectMissingError
-from videogen.ingest.ledger import Ledger, read_ledger
-from videogen.ingest.records import SourceRecord, load_records, record_key, write_records
+from videogen.ingest.known.ledger import Ledger, read_ledger
+from videogen.ingest.known.records import SourceRecord, load_records, record_key, write_records
 from videogen.storage.base import ObjectStore
 
 _THREADS = 16

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from videogen.artifacts import Artifact
-from videogen.data.snapshot import Snapshot
-from videogen.ingest.ledger import read_ledger
+from videogen.data.snapshots.snapshot import Snapshot
+from videogen.ingest.known.ledger import read_ledger
 from videogen.storage.base import ObjectStore
 
 _BINS = 24

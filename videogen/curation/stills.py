@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from videogen.data.clip_table import ClipRow, rows_of
-from videogen.data.frame_codec import Frames, read_frames
-from videogen.data.shards import read_clip_bytes
-from videogen.data.snapshot import Snapshot
-from videogen.data.unusable import shown
+from videogen.data.shards.frame_codec import Frames, read_frames
+from videogen.data.shards.tar_shard import read_clip_bytes
+from videogen.data.snapshots.clip_table import ClipRow, rows_of
+from videogen.data.snapshots.snapshot import Snapshot
+from videogen.data.video.unusable import shown
 from videogen.progress import Progress, ProgressEvent
 from videogen.storage.base import ObjectStore
 

@@ -12,11 +12,10 @@ import pyarrow.compute as pc
 
 from videogen.artifacts import Artifact
 from videogen.curation.listing import find_digest, require_head, snapshot_digests
-from videogen.data.clip_table import ROWS_VERSION, ClipRow, join, rows_digest, rows_of
-from videogen.data.forgotten import forgotten_sources, read_tombstone
-from videogen.data.shards import shard_key
-from videogen.data.snapshot import load_document, load_part
-from videogen.data.snapshot_format import (
+from videogen.data.shards.tar_shard import shard_key
+from videogen.data.snapshots.clip_table import ROWS_VERSION, ClipRow, join, rows_digest, rows_of
+from videogen.data.snapshots.forgotten import forgotten_sources, read_tombstone
+from videogen.data.snapshots.format import (
     Part,
     SnapshotDocument,
     forgotten_key,
@@ -24,6 +23,7 @@ from videogen.data.snapshot_format import (
     part_key,
     snapshot_key,
 )
+from videogen.data.snapshots.snapshot import load_document, load_part
 from videogen.errors import CorruptObjectError, DatasetError, ObjectMissingError
 from videogen.progress import Progress, ProgressEvent, silent
 from videogen.storage.base import ObjectStore

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from videogen.data.unusable import UnusableSourceError, shown
-from videogen.data.video_io import VIDEO_EXTENSIONS, read_video
+from videogen.data.video.reader import VIDEO_EXTENSIONS, read_video
+from videogen.data.video.unusable import UnusableSourceError, shown
 from videogen.errors import EvaluationError
 from videogen.evaluation.i3d import MIN_FRAMES
 

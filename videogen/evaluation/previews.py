@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from videogen.data.video_write import write_grid, write_sheet
+from videogen.data.video.writer import write_grid, write_sheet
 from videogen.storage.base import ObjectStore
 from videogen.tracking import Tracker
 

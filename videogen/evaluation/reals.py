@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from videogen.config.sections import EvaluateConfig
-from videogen.data.clip_table import ClipRow
-from videogen.data.order import RandomKey
-from videogen.data.shards import read_clip_bytes, read_frames
+from videogen.data.loading.order import RandomKey
+from videogen.data.shards.tar_shard import read_clip_bytes, read_frames
+from videogen.data.snapshots.clip_table import ClipRow
 from videogen.errors import EvaluationError
 from videogen.storage.base import ObjectStore
 

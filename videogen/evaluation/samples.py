@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from videogen.artifacts import CheckpointRef
 from videogen.config.sections import EvaluateConfig, StorageConfig
-from videogen.data.frame_codec import encode_clip, read_frames
+from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import EvaluationError
 from videogen.models.export import load_generator
 from videogen.models.generator import VideoGenerator

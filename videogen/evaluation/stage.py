@@ -13,7 +13,7 @@ from videogen.config.run import RunConfig
 from videogen.config.section import digest_of
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings
-from videogen.data.snapshot import load_snapshot
+from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import EvaluationError
 from videogen.evaluation.extraction import (
     REFERENCE_ROLES,

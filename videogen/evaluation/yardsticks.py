@@ -5,7 +5,7 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from videogen.data.order import RandomKey
+from videogen.data.loading.order import RandomKey
 
 Yardstick = Literal["floor", "shuffled", "frozen", "blank"]
 YARDSTICKS: Final[tuple[Yardstick, ...]] = ("floor", "shuffled", "frozen", "blank")

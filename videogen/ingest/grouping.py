@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from videogen.ingest.tasks import Fresh
+from videogen.ingest.worker.tasks import Fresh
 
 _MIN_GROUPS = 16
 _SMALLEST_GROUP_BYTES = 1 << 16

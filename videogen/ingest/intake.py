@@ -13,15 +13,15 @@ from typing import Protocol, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from videogen.data.clip_table import ClipRow, join, table_of
-from videogen.ingest.convert import convert_sources, hash_sources
+from videogen.data.snapshots.clip_table import ClipRow, join, table_of
 from videogen.ingest.grouping import group
-from videogen.ingest.ledger import Entry
-from videogen.ingest.planning import IngestPlan
-from videogen.ingest.records import SourceRecord, load_records, may_pass, write_records
-from videogen.ingest.source import Source
+from videogen.ingest.known.ledger import Entry
+from videogen.ingest.known.planning import IngestPlan
+from videogen.ingest.known.records import SourceRecord, load_records, may_pass, write_records
+from videogen.ingest.sources.source import Source
 from videogen.ingest.tally import Tally
-from videogen.ingest.tasks import (
+from videogen.ingest.worker.convert import convert_sources, hash_sources
+from videogen.ingest.worker.tasks import (
     Converted,
     ConvertTask,
     Fresh,

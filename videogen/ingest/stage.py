@@ -11,22 +11,22 @@ import pyarrow as pa
 
 from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
-from videogen.data.clip_table import SCHEMA, join, table_of
-from videogen.data.snapshot import Snapshot, commit
-from videogen.data.unusable import shown
+from videogen.data.snapshots.clip_table import SCHEMA, join, table_of
+from videogen.data.snapshots.snapshot import Snapshot, commit
+from videogen.data.video.unusable import shown
 from videogen.errors import DatasetError, StorageError
 from videogen.ingest.intake import Harvest, Intake, Tasks
-from videogen.ingest.ledger import Entry, Ledger, update_ledger
-from videogen.ingest.planning import (
+from videogen.ingest.known.ledger import Entry, Ledger, update_ledger
+from videogen.ingest.known.planning import (
     IngestPlan,
     current_dataset,
     dataset_ref,
     plan,
-    target_of,
 )
-from videogen.ingest.publication import Publication
-from videogen.ingest.report import Report
+from videogen.ingest.known.publication import Publication
+from videogen.ingest.known.report import Report
 from videogen.ingest.tally import Tally
+from videogen.ingest.worker.tasks import Target
 from videogen.progress import Progress, ProgressEvent
 from videogen.storage.base import ObjectStore
 
@@ -67,7 +67,7 @@ def ingest(
         progress(ProgressEvent("ingest", total, total, "videos", "nothing new"))
     else:
         _tidy(store, config.name, progress)
-        harvest = Intake(target_of(config, store, planned), store, planned, cluster, tally).run()
+        harvest = Intake(_target_of(config, store, planned), store, planned, cluster, tally).run()
         snapshot, ledger = _publish(config, store, planned, harvest)
     report = Report(planned.listed, ledger)
     report.refuse_excess(config.ingest.max_quarantined_fraction)
@@ -132,3 +132,14 @@ def _changed_entries(planned: IngestPlan, harvest: Harvest) -> dict[str, Entry]:
     """What the ledger does not say yet, by URI."""
     interrupted = {one.uri: Entry.of(one) for one in (*planned.unledgered, *planned.pending)}
     return {**interrupted, **harvest.entries}
+
+
+def _target_of(config: RunConfig, store: ObjectStore, planned: IngestPlan) -> Target:
+    """What workers are told: the store by its root, wherever the config left it open."""
+    return Target(
+        storage=config.storage.model_copy(update={"root": store.root}),
+        dataset=config.name,
+        ingest=config.ingest,
+        ingest_digest=config.ingest_digest,
+        forgotten=planned.forgotten,
+    )

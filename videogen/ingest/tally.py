@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from time import monotonic
 
-from videogen.ingest.source import Source
-from videogen.ingest.tasks import Reading
+from videogen.ingest.sources.source import Source
+from videogen.ingest.worker.tasks import Reading
 from videogen.progress import Progress, ProgressEvent
 
 _TOLD_EVERY_S = 0.1

@@ -13,7 +13,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 
-from videogen.data.video_write import write_sheet, write_video
+from videogen.data.video.writer import write_sheet, write_video
 from videogen.errors import ConfigError, RegistryError
 from videogen.mlflow_connection import connect, mlflow_errors, redacted
 from videogen.models.export import GeneratorSpec

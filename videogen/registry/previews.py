@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from videogen.data.video_write import Provenance, write_grid, write_sheet
+from videogen.data.video.writer import Provenance, write_grid, write_sheet
 from videogen.models.export import GeneratorSpec
 from videogen.models.generator import VideoGenerator
 from videogen.models.sampling import generate

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.data.video_write import write_grid, write_sheet
+from videogen.data.video.writer import write_grid, write_sheet
 
 SAMPLE_SEEDS = range(16)
 _SHEET_COLUMNS = 8

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from videogen.config.train import TrainConfig
 from videogen.data.augment import Draws, augment
-from videogen.data.order import RandomKey
+from videogen.data.loading.order import RandomKey
 from videogen.errors import TrainingError
 from videogen.losses import (
     discriminator_loss,

@@ -12,10 +12,10 @@ from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings, environment_value
-from videogen.data.dataset import Loader, Share, Windows, WindowShape
-from videogen.data.order import RandomKey
-from videogen.data.shard_cache import ShardCache
-from videogen.data.snapshot import load_snapshot
+from videogen.data.loading.loader import Loader, Share, Windows, WindowShape
+from videogen.data.loading.order import RandomKey
+from videogen.data.loading.shard_cache import ShardCache
+from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.models.build import build_networks
 from videogen.models.export import GeneratorSpec, save_generator
 from videogen.models.sampling import generate

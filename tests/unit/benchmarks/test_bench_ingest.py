@@ -18,8 +18,8 @@ from videogen.benchmarks.bench_process import BenchProcess
 from videogen.benchmarks.footage import Footage, write_footage, write_twin
 from videogen.benchmarks.ingest import IngestBench, bench_ingest
 from videogen.benchmarks.ingest_runs import decode, ingest_here
-from videogen.data.unusable import UnusableSourceError
-from videogen.data.video_io import probe, read_video
+from videogen.data.video.reader import probe, read_video
+from videogen.data.video.unusable import UnusableSourceError
 from videogen.errors import SourceError, VideogenError
 from videogen.progress import silent
 

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from videogen.data.clip_table import ClipRow, table_of
-from videogen.data.frame_codec import encode_clip
-from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import Snapshot, add_clips
+from videogen.data.shards.frame_codec import encode_clip
+from videogen.data.shards.tar_shard import ShardWriter, shard_key
+from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.snapshot import Snapshot, add_clips
 from videogen.storage.local import LocalStore
 
 INGEST_DIGEST = "1" * 64

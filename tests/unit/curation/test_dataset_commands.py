@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from videogen.cli.app import run_command
-from videogen.data.clip_table import ClipRow, table_of
-from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import add_clips
+from videogen.data.shards.tar_shard import ShardWriter, shard_key
+from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.snapshot import add_clips
 from videogen.storage.local import LocalStore
 
 SOURCE = "5" * 64

@@ -14,10 +14,10 @@ from small_dataset import FPS, build, frames_of, sha
 
 from videogen.curation.export import INDEX, MARKER, ExportError, export
 from videogen.curation.export_files import safe_name
-from videogen.data.frame_codec import read_frames
-from videogen.data.shards import shard_key
-from videogen.data.snapshot import load_snapshot
-from videogen.data.video_io import probe, read_video
+from videogen.data.shards.frame_codec import read_frames
+from videogen.data.shards.tar_shard import shard_key
+from videogen.data.snapshots.snapshot import load_snapshot
+from videogen.data.video.reader import probe, read_video
 from videogen.errors import CorruptObjectError, DatasetError
 from videogen.progress import silent
 

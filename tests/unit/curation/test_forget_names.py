@@ -8,9 +8,9 @@ from small_dataset import INGEST_DIGEST, row_of, sha
 
 from videogen.curation.forget import Wanted, look_up
 from videogen.curation.holdings import Chain
-from videogen.data.clip_table import table_of
-from videogen.data.snapshot import add_clips
-from videogen.ingest.source import sequence_uri
+from videogen.data.snapshots.clip_table import table_of
+from videogen.data.snapshots.snapshot import add_clips
+from videogen.ingest.sources.source import sequence_uri
 from videogen.storage.local import LocalStore
 
 FOLDER = "file:///films/a%20%2A%20b/"

@@ -22,10 +22,10 @@ from videogen.curation.stats_page import (
     write_page,
 )
 from videogen.curation.stills import contact_sheets
-from videogen.data.clip_table import table_of
-from videogen.data.snapshot import Snapshot
-from videogen.ingest.ledger import Entry, Ledger, update_ledger
-from videogen.ingest.records import SourceRecord
+from videogen.data.snapshots.clip_table import table_of
+from videogen.data.snapshots.snapshot import Snapshot
+from videogen.ingest.known.ledger import Entry, Ledger, update_ledger
+from videogen.ingest.known.records import SourceRecord
 from videogen.progress import silent
 
 LABELS = ["cat", "dog", "cat", None, "dog", "cat"]

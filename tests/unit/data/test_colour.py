@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from videogen.data.tone_map import compressed, hlg_scene, pq_code, pq_nits
-from videogen.data.unusable import UnusableSourceError
-from videogen.data.video_io import ReadRule, VideoReader
+from videogen.data.video.reader import ReadRule, VideoReader
+from videogen.data.video.tone_map import compressed, hlg_scene, pq_code, pq_nits
+from videogen.data.video.unusable import UnusableSourceError
 
 RED = (0xC0, 0x20, 0x20)
 LUMA = {  # Kr, Kb by AVColorSpace: BT.709, FCC, BT.470 BG, SMPTE 170M, SMPTE 240M, BT.2020

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from videogen.data.containers import is_cut_short
-from videogen.data.synthetic import sample_clip
-from videogen.data.unusable import UnusableSourceError
-from videogen.data.video_io import ReadRule, VideoReader
-from videogen.data.video_write import write_video
+from videogen.data.video.containers import is_cut_short
+from videogen.data.video.reader import ReadRule, VideoReader
+from videogen.data.video.synthetic import sample_clip
+from videogen.data.video.unusable import UnusableSourceError
+from videogen.data.video.writer import write_video
 
 Write = Callable[..., Path]
 Grays = Callable[..., np.ndarray]
@@ -84,8 +84,8 @@ def test_16_000_by_16_000_pixels_are_refused_before_they_are_allocated(
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from videogen.data.unusable import UnusableSourceError\n"
-        "from videogen.data.video_io import VideoReader\n"
+        "from videogen.data.video.unusable import UnusableSourceError\n"
+        "from videogen.data.video.reader import VideoReader\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
         "before, path = peak(), Path(sys.argv[1])\n"
         "try:\n"

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from videogen.data.clip_table import ClipRow, table_of
-from videogen.data.dataset import Loader, Share, Windows, WindowShape, to_unit_range
-from videogen.data.frame_codec import encode_clip
-from videogen.data.order import SampleOrder
-from videogen.data.shard_cache import ShardCache
-from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import add_clips
+from videogen.data.loading.loader import Loader, Share, Windows, WindowShape, to_unit_range
+from videogen.data.loading.order import SampleOrder
+from videogen.data.loading.shard_cache import ShardCache
+from videogen.data.shards.frame_codec import encode_clip
+from videogen.data.shards.tar_shard import ShardWriter, shard_key
+from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.snapshot import add_clips
 from videogen.errors import CorruptObjectError, DatasetError, StorageError
 from videogen.storage.local import LocalStore
 

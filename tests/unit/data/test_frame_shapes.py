@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from videogen.data.geometry import Bars, Crop, Look, believable_aspect, plan
-from videogen.data.video_io import ReadRule, VideoReader
+from videogen.data.video.geometry import Bars, Crop, Look, believable_aspect, plan
+from videogen.data.video.reader import ReadRule, VideoReader
 
 Write = Callable[..., Path]
 COLOURS = {"red": (200, 30, 30), "green": (30, 160, 30), "blue": (30, 30, 200), "white": (230,) * 3}

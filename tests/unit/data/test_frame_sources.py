@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from videogen.data.unusable import UnusableSourceError
-from videogen.data.video_io import ReadRule, TimedFrame, VideoReader
+from videogen.data.video.reader import ReadRule, TimedFrame, VideoReader
+from videogen.data.video.unusable import UnusableSourceError
 
 Write = Callable[..., Path]
 Grays = Callable[..., np.ndarray]

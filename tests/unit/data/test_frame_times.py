@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from videogen.data.resample import nearest_in_time, steady_times
-from videogen.data.video_io import ReadRule, VideoReader
+from videogen.data.video.reader import ReadRule, VideoReader
+from videogen.data.video.resample import nearest_in_time, steady_times
 
 SMALL = ReadRule(size=(16, 16))
 Write = Callable[..., Path]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from videogen.data.order import BLOCK_SHARDS, RandomKey, SampleOrder, share_bounds
+from videogen.data.loading.order import BLOCK_SHARDS, RandomKey, SampleOrder, share_bounds
 
 SHARDS = [f"shard{i // 7:03d}" for i in range(7 * 34 + 3)]
 

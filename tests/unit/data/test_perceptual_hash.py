@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from videogen.data.perceptual_hash import NO_HASH, THUMBNAIL_SIZE, clip_hash, close_pairs
+from videogen.ingest.clips.perceptual_hash import NO_HASH, THUMBNAIL_SIZE, clip_hash, close_pairs
 
 
 def clustered(num: int, seed: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from videogen.data.resample import MAX_GAP_S, nearest_in_time, steady_times
+from videogen.data.video.resample import MAX_GAP_S, nearest_in_time, steady_times
 
 
 def resampled(times: list[float], fps: float, period_s: float) -> list[tuple[float, float]]:

@@ -11,8 +11,14 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from videogen.data.frame_codec import Codec, choose_codec, encode_clip, read_frames, read_layout
-from videogen.data.shards import (
+from videogen.data.shards.frame_codec import (
+    Codec,
+    choose_codec,
+    encode_clip,
+    read_frames,
+    read_layout,
+)
+from videogen.data.shards.tar_shard import (
     Placed,
     ShardWriter,
     Written,
@@ -20,7 +26,7 @@ from videogen.data.shards import (
     read_clip_bytes,
     shard_key,
 )
-from videogen.data.synthetic import sample_clip
+from videogen.data.video.synthetic import sample_clip
 from videogen.errors import CorruptObjectError, DatasetError
 from videogen.storage.local import LocalStore
 

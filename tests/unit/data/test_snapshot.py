@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from videogen.data.clip_table import (
+from videogen.data.snapshots.clip_table import (
     ClipRow,
     from_parquet,
     join,
@@ -18,16 +18,16 @@ from videogen.data.clip_table import (
     table_of,
     to_parquet,
 )
-from videogen.data.forgotten import (
+from videogen.data.snapshots.forgotten import (
     Tombstone,
     forgotten_sources,
     read_tombstone,
     write_tombstone,
 )
-from videogen.data.snapshot import add_clips, commit, head, load_snapshot, rewrite
-from videogen.data.snapshot_format import (
+from videogen.data.snapshots.format import (
     head_key,
 )
+from videogen.data.snapshots.snapshot import add_clips, commit, head, load_snapshot, rewrite
 from videogen.errors import DatasetError, StorageError
 from videogen.storage.local import LocalStore
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from videogen.data.clip_table import ClipRow, rows_digest, table_of
-from videogen.data.snapshot import add_clips, load_snapshot
-from videogen.data.snapshot_format import (
+from videogen.data.snapshots.clip_table import ClipRow, rows_digest, table_of
+from videogen.data.snapshots.format import (
     Head,
     SnapshotDocument,
     head_key,
@@ -16,6 +15,7 @@ from videogen.data.snapshot_format import (
     part_key,
     snapshot_key,
 )
+from videogen.data.snapshots.snapshot import add_clips, load_snapshot
 from videogen.errors import CorruptObjectError, DatasetError
 from videogen.storage.local import LocalStore
 

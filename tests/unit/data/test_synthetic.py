@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from videogen.data.synthetic import sample_clip, write_samples
-from videogen.data.video_io import read_video
+from videogen.data.video.reader import read_video
+from videogen.data.video.synthetic import sample_clip, write_samples
 from videogen.progress import ProgressEvent, silent
 
 

@@ -8,11 +8,11 @@ import av
 import numpy as np
 import pytest
 
-from videogen.data.resample import nearest_in_time
-from videogen.data.synthetic import sample_clip
-from videogen.data.unusable import UnusableSourceError
-from videogen.data.video_io import ReadRule, VideoReader, probe, read_video
-from videogen.data.video_write import write_video
+from videogen.data.video.reader import ReadRule, VideoReader, probe, read_video
+from videogen.data.video.resample import nearest_in_time
+from videogen.data.video.synthetic import sample_clip
+from videogen.data.video.unusable import UnusableSourceError
+from videogen.data.video.writer import write_video
 
 RED = (0xC0, 0x20, 0x20)
 TAGS = {"bt709": 1, "bt601": 5}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from videogen.data.synthetic import sample_clip
-from videogen.data.video_io import read_video
-from videogen.data.video_write import (
+from videogen.data.video.reader import read_video
+from videogen.data.video.synthetic import sample_clip
+from videogen.data.video.writer import (
     VideoFormat,
     VideoWriteError,
     write_grid,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from videogen.config.settings import Settings
-from videogen.data.video_write import write_video
+from videogen.data.video.writer import write_video
 from videogen.errors import EvaluationError
 from videogen.evaluation.clip_files import open_clips
 from videogen.evaluation.pairwise import fvd

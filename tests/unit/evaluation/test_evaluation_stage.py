@@ -12,10 +12,10 @@ from videogen.config.run import RunConfig
 from videogen.config.sections import EvaluateConfig, IngestConfig
 from videogen.config.settings import Settings
 from videogen.config.train import DcganConfig, TrainConfig
-from videogen.data.clip_table import ClipRow, table_of
-from videogen.data.frame_codec import encode_clip
-from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import add_clips
+from videogen.data.shards.frame_codec import encode_clip
+from videogen.data.shards.tar_shard import ShardWriter, shard_key
+from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.snapshot import add_clips
 from videogen.errors import CorruptObjectError, EvaluationError
 from videogen.evaluation.stage import evaluate
 from videogen.models.build import build_networks

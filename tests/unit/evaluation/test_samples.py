@@ -4,7 +4,7 @@ import pytest
 from videogen.artifacts import CheckpointRef
 from videogen.config.sections import EvaluateConfig, StorageConfig
 from videogen.config.train import DcganConfig
-from videogen.data.frame_codec import encode_clip, read_frames
+from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import CorruptObjectError, EvaluationError
 from videogen.evaluation.samples import draw_fakes
 from videogen.models.build import build_networks

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ingest_place import pad
 
-from videogen.data.synthetic import write_samples
+from videogen.data.video.synthetic import write_samples
 from videogen.progress import silent
 from videogen.storage.local import LocalStore
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from videogen.data.synthetic import sample_clip
+from videogen.data.video.synthetic import sample_clip
 
 FPS = 8
 FRAMES = 40

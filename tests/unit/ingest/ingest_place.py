@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
 from videogen.config.sections import IngestConfig, StorageConfig
-from videogen.data.clip_table import ClipRow
-from videogen.data.snapshot import load_snapshot
+from videogen.data.snapshots.clip_table import ClipRow
+from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.ingest.stage import ingest
-from videogen.ingest.tasks import ConvertTask, HashTask
+from videogen.ingest.worker.tasks import ConvertTask, HashTask
 from videogen.progress import silent
 from videogen.storage.local import LocalStore
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from videogen.config.sections import ShotConfig
-from videogen.data.video_io import ReadRule, VideoReader
-from videogen.data.video_write import write_video
-from videogen.ingest.shots import label_shots
+from videogen.data.video.reader import ReadRule, VideoReader
+from videogen.data.video.writer import write_video
+from videogen.ingest.shots.labels import label_shots
 
 SIZE = 64
 WIDE = 320

@@ -29,8 +29,8 @@ from in_process import InProcess
 from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
 from videogen.config.sections import IngestConfig, StorageConfig
-from videogen.data.shards import read_clip
-from videogen.data.snapshot import load_snapshot
+from videogen.data.shards.tar_shard import read_clip
+from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import DatasetError
 from videogen.ingest.stage import current_dataset, ingest
 from videogen.progress import silent

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from videogen.config.sections import FilterConfig
-from videogen.data.frame_codec import Codec, read_frames
-from videogen.data.synthetic import sample_clip
-from videogen.ingest.clips import CutCounts, CutRule, clip_id, cut, split_of
+from videogen.data.shards.frame_codec import Codec, read_frames
+from videogen.data.video.synthetic import sample_clip
+from videogen.ingest.clips.cutter import CutCounts, CutRule, clip_id, cut, split_of
 
 KEEP_ALL = FilterConfig()
 USUAL = FilterConfig(max_blank_contrast=2, max_frozen_fraction=0.95)

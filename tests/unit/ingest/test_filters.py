@@ -14,14 +14,14 @@ from shot_footage import MOTIONS, SIZE, Scene
 
 from videogen.config.sections import FilterConfig
 from videogen.config.settings import child_environment
-from videogen.data.clip_table import SCHEMA, ClipRow, table_of
-from videogen.data.perceptual_hash import NO_HASH
-from videogen.data.synthetic import sample_clip
-from videogen.data.video_io import read_video
-from videogen.data.video_write import write_video
-from videogen.ingest.clips import CutCounts, CutRule, cut
-from videogen.ingest.filters import near_duplicates, refusal
-from videogen.ingest.looks import ClipLook, after, clip_look, look_at
+from videogen.data.snapshots.clip_table import SCHEMA, ClipRow, table_of
+from videogen.data.video.reader import read_video
+from videogen.data.video.synthetic import sample_clip
+from videogen.data.video.writer import write_video
+from videogen.ingest.clips.cutter import CutCounts, CutRule, cut
+from videogen.ingest.clips.filters import near_duplicates, refusal
+from videogen.ingest.clips.looks import ClipLook, after, clip_look, look_at
+from videogen.ingest.clips.perceptual_hash import NO_HASH
 
 Frames = NDArray[np.uint8]
 NONE = SCHEMA.empty_table()
@@ -58,8 +58,8 @@ def test_a_look_has_the_levels_of_its_pixels() -> None:
 def test_looks_do_not_depend_on_the_processor() -> None:
     """They are part of a snapshot's digest; OpenBLAS has other sums for other processors."""
     program = (
-        "from videogen.data.synthetic import sample_clip\n"
-        "from videogen.ingest.looks import clip_look, look_at\n"
+        "from videogen.data.video.synthetic import sample_clip\n"
+        "from videogen.ingest.clips.looks import clip_look, look_at\n"
         "for size in (64, 200):\n"
         "    print(clip_look([look_at(frame) for frame in sample_clip(0, 8, size)]))\n"
     )

@@ -22,8 +22,8 @@ from footage_files import KINDS, write_footage
 from mutations import mutated
 
 from videogen.artifacts import DatasetRef
-from videogen.data.shards import read_clip
-from videogen.data.snapshot import Snapshot, load_snapshot
+from videogen.data.shards.tar_shard import read_clip
+from videogen.data.snapshots.snapshot import Snapshot, load_snapshot
 from videogen.storage.local import LocalStore
 
 _DEADLINE_S = 20.0

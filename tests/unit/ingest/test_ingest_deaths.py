@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from ingest_place import Here, config_for, names, pad, rows, run
 
-from videogen.data.synthetic import sample_clip
-from videogen.data.video_write import write_video
+from videogen.data.video.synthetic import sample_clip
+from videogen.data.video.writer import write_video
 from videogen.errors import StorageError
-from videogen.ingest.convert import convert_sources
-from videogen.ingest.records import write_record
+from videogen.ingest.known.records import write_record
 from videogen.ingest.stage import ingest
-from videogen.ingest.tasks import ConvertTask, quarantined
-from videogen.ingest.watchdog import STALLED
+from videogen.ingest.worker.convert import convert_sources
+from videogen.ingest.worker.tasks import ConvertTask, quarantined
+from videogen.ingest.worker.watchdog import STALLED
 from videogen.progress import ProgressEvent
 from videogen.storage.local import LocalStore
 
@@ -105,7 +105,7 @@ def test_the_watchdogs_last_words_are_taken_and_the_others_are_packed_as_if_it_w
 def test_the_watchdog_ends_a_process_that_hangs_and_leaves_one_that_works() -> None:
     program = (
         "import sys, time\n"
-        "from videogen.ingest.watchdog import Watchdog\n"
+        "from videogen.ingest.worker.watchdog import Watchdog\n"
         "with Watchdog(0.3, lambda: print('stalled', flush=True)) as watchdog:\n"
         "    for _ in range(6):\n"
         "        time.sleep(0.1)\n"

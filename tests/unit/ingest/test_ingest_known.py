@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from ingest_place import Here, config_for, names, objects, pad, rows, run
 
-from videogen.data.synthetic import write_samples
+from videogen.data.video.synthetic import write_samples
 from videogen.errors import CorruptObjectError
 from videogen.ingest.grouping import group
-from videogen.ingest.ledger import Entry, Ledger, read_ledger, update_ledger
-from videogen.ingest.records import SourceRecord
-from videogen.ingest.source import Source
+from videogen.ingest.known.ledger import Entry, Ledger, read_ledger, update_ledger
+from videogen.ingest.known.records import SourceRecord
+from videogen.ingest.sources.source import Source
 from videogen.ingest.stage import plan
-from videogen.ingest.tasks import ConvertTask, Fresh
+from videogen.ingest.worker.tasks import ConvertTask, Fresh
 from videogen.progress import silent
 from videogen.storage.base import Stored
 from videogen.storage.local import LocalStore

@@ -9,9 +9,9 @@ import pytest
 from ingest_place import Here, config_for, names, objects, pad, rows, run
 
 from videogen.config.sections import FilterConfig
-from videogen.data.forgotten import Tombstone, write_tombstone
-from videogen.data.synthetic import sample_clip
-from videogen.data.video_write import write_video
+from videogen.data.snapshots.forgotten import Tombstone, write_tombstone
+from videogen.data.video.synthetic import sample_clip
+from videogen.data.video.writer import write_video
 from videogen.errors import DatasetError
 from videogen.ingest.stage import ingest, plan
 from videogen.progress import ProgressEvent

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from ingest_place import Here, config_for, objects, run
 
-from videogen.data.shards import read_clip, shard_key
-from videogen.data.snapshot import head, load_snapshot
-from videogen.data.synthetic import sample_clip, write_samples
-from videogen.data.video_write import write_video
+from videogen.data.shards.tar_shard import read_clip, shard_key
+from videogen.data.snapshots.snapshot import head, load_snapshot
+from videogen.data.video.synthetic import sample_clip, write_samples
+from videogen.data.video.writer import write_video
 from videogen.errors import CorruptObjectError, DatasetError, SourceError
-from videogen.ingest.planning import target_of
+from videogen.ingest.known.planning import target_of
 from videogen.ingest.stage import current_dataset, ingest, plan
-from videogen.ingest.tasks import ConvertTask, Fresh, HashTask
+from videogen.ingest.worker.tasks import ConvertTask, Fresh, HashTask
 from videogen.progress import ProgressEvent, silent
 from videogen.storage.local import LocalStore
 
@@ -294,7 +294,7 @@ def test_a_plan_says_what_is_new_and_changes_nothing(store: LocalStore, videos: 
 
 def test_workers_need_no_torch() -> None:
     program = (
-        "import sys, videogen.ingest.stage, videogen.ingest.convert\n"
+        "import sys, videogen.ingest.stage, videogen.ingest.worker.convert\n"
         "print(sorted({'torch', 'ray', 'mlflow', 'prefect'} & set(sys.modules)))"
     )
     found = subprocess.run(

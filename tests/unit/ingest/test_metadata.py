@@ -11,8 +11,8 @@ import pytest
 
 from videogen.config.sections import StorageConfig
 from videogen.errors import ConfigError
-from videogen.ingest.metadata import Metadata, SourceFacts, load_metadata
-from videogen.ingest.sources import list_sources
+from videogen.ingest.sources.listing import list_sources
+from videogen.ingest.sources.metadata import Metadata, SourceFacts, load_metadata
 
 NOWHERE = StorageConfig()
 HEADER = "source,label,licence,consent,owner,expires\n"

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from videogen.config.sections import StorageConfig
-from videogen.data.unusable import UnusableSourceError
-from videogen.ingest.fetching import hash_file, local_copy
-from videogen.ingest.source import Source
-from videogen.ingest.sources import find_sources, list_sources
+from videogen.data.video.unusable import UnusableSourceError
+from videogen.ingest.sources.fetching import hash_file, local_copy
+from videogen.ingest.sources.listing import find_sources, list_sources
+from videogen.ingest.sources.source import Source
 
 NOWHERE = StorageConfig()
 NOBODY = 65534

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from videogen.errors import StorageError
-from videogen.ingest.scratch import working_directory
+from videogen.ingest.worker.scratch import working_directory
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_what_a_killed_worker_left_is_swept_up_and_what_is_in_use_stays(root: Pa
     program = (
         "import os, signal, tempfile\n"
         f"tempfile.tempdir = {str(root)!r}\n"
-        "from videogen.ingest.scratch import working_directory\n"
+        "from videogen.ingest.worker.scratch import working_directory\n"
         "with working_directory() as directory:\n"
         "    (directory / 'shard').write_bytes(b'x')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from videogen.config.sections import StorageConfig
-from videogen.data.unusable import UnusableSourceError
-from videogen.ingest.fetching import hash_file, local_copy
-from videogen.ingest.sequences import gaps, is_animated_webp, sequences
-from videogen.ingest.source import Source, path_of
-from videogen.ingest.sources import list_sources
+from videogen.data.video.unusable import UnusableSourceError
+from videogen.ingest.sources.fetching import hash_file, local_copy
+from videogen.ingest.sources.listing import list_sources
+from videogen.ingest.sources.sequences import gaps, is_animated_webp, sequences
+from videogen.ingest.sources.source import Source, path_of
 
 NOWHERE = StorageConfig()
 

@@ -23,8 +23,8 @@ from shot_footage import (
 )
 
 from videogen.config.sections import ShotConfig
-from videogen.data.synthetic import sample_clip
-from videogen.ingest.shots import TRANSITION, label_shots
+from videogen.data.video.synthetic import sample_clip
+from videogen.ingest.shots.labels import TRANSITION, label_shots
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from videogen.config.sections import StorageConfig
 from videogen.errors import ConfigError, SourceError
-from videogen.ingest.sources import Source, list_sources, local_copy
+from videogen.ingest.sources.listing import Source, list_sources, local_copy
 
 NOWHERE = StorageConfig()
 HOSTILE = [

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from videogen.data.order import share_bounds
+from videogen.data.loading.order import share_bounds
 from videogen.training.parallel import Parallel
 
 BATCH = 7

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from videogen.config.train import TrainConfig
-from videogen.data.order import share_bounds
+from videogen.data.loading.order import share_bounds
 from videogen.errors import ConfigError, LeaseHeldError, TrainingError
 from videogen.progress import ProgressEvent
 from videogen.runs.pointer import Committed, committed_checkpoints, take_pointer

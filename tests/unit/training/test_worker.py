@@ -11,10 +11,10 @@ from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.train import AugmentConfig, DcganConfig, R3ganVConfig, TrainConfig
-from videogen.data.clip_table import ClipRow, table_of
-from videogen.data.frame_codec import encode_clip
-from videogen.data.shards import ShardWriter, shard_key
-from videogen.data.snapshot import add_clips
+from videogen.data.shards.frame_codec import encode_clip
+from videogen.data.shards.tar_shard import ShardWriter, shard_key
+from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.snapshot import add_clips
 from videogen.progress import ProgressEvent
 from videogen.runs.pointer import committed_checkpoints, take_pointer
 from videogen.storage.local import LocalStore

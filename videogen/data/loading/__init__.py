@@ -1,0 +1,1 @@
+"""From a snapshot to batches, in an order that one integer decides."""

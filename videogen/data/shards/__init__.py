@@ -1,0 +1,1 @@
+"""Tar shards, and the frames of a clip within."""

@@ -1,0 +1,1 @@
+"""Datasets as chains of immutable snapshots."""

@@ -1,0 +1,1 @@
+"""Video files: reading them right, and writing them."""

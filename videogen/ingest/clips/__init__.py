@@ -1,0 +1,1 @@
+"""Which frames of a shot form clips, and which clips are kept."""

@@ -1,0 +1,1 @@
+"""What is known of sources from before, and what becomes of them."""

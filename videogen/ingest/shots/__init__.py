@@ -1,0 +1,1 @@
+"""Where a source is cut into shots."""
