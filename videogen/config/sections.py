@@ -36,6 +36,16 @@ class ExecutionConfig(Section):
     use_gpu: bool | None = Field(
         default=None, description="one GPU a worker; unset: when the cluster has GPUs"
     )
+    micro_batch_clips: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="clips that a worker computes at once, for want of memory; gradients add up",
+    )
+    loader_threads: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="that read and decode in each worker; unset: by its CPUs"
+    )
+    cache_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=20 << 30, description="of each node's disk for shards; 0: none are kept"
+    )
 
 
 class ShotConfig(Section):

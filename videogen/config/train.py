@@ -54,6 +54,30 @@ class R3ganVConfig(Section):
     ] = 4
 
 
+class MocoganConfig(Section):
+    """MoCoGAN (Tulyakov et al. 2018): a content code for a clip, a motion code a frame from a GRU.
+
+    Two discriminators, one of single frames and one of clips; the defaults are the paper's.
+    """
+
+    kind: Literal["mocogan"] = "mocogan"
+    content_dim: Width = 50
+    motion_dim: Width = 10
+    num_categories: Annotated[
+        int, Field(ge=0, description="of motion, found without labels (InfoGAN); 0: none")
+    ] = 6
+    generator_channels: Annotated[
+        Width,
+        Field(description="of the widest resolution; doubled with each halving, up to 8-fold"),
+    ] = 64
+    discriminator_channels: Annotated[
+        Width, Field(description="of the first layer; doubled a halving, up to 8-fold")
+    ] = 64
+    noise: Annotated[
+        float, Field(ge=0, description="standard deviation of what is added in discriminators")
+    ] = 0.1
+
+
 ModelConfig = Annotated[DcganConfig | R3ganVConfig, Field(discriminator="kind")]
 
 
@@ -92,12 +116,37 @@ class TrainConfig(Section):
     learning_rate: Schedule = Cosine(start=1e-3, end=2e-4)
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
     beta2: Schedule = Cosine(start=0.9, end=0.99)
-    ema_half_life_clips: Annotated[int, Field(ge=0)] = 1_000
+    weight_decay: Annotated[float, Field(ge=0, description="L2, as in Adam (not AdamW)")] = 0.0
+    max_gradient_norm: Annotated[
+        float | None, Field(gt=0, description="of all of a network's gradients; unset: no limit")
+    ] = None
+    ema_half_life_clips: Schedule = Field(
+        default=Cosine(start=1_000.0, end=1_000.0), description="0: the generator itself"
+    )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Annotated[
+        Literal["auto", "on", "off"],
+        Field(json_schema_extra=UNHASHED, description="the generator, by torch.compile"),
+    ] = "auto"
+    max_hours: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            json_schema_extra=UNHASHED,
+            description="stop after so long, with a checkpoint to go on from",
+        ),
+    ] = None
     log_interval_clips: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 1_000
     sample_interval_clips: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 10_000
     checkpoint_interval_clips: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 10_000
     keep_checkpoints: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 3
+    best_metric: Annotated[
+        str | None,
+        Field(
+            json_schema_extra=UNHASHED,
+            description="a reported figure; the checkpoint where it was lowest is kept too",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _at_least_one_batch(self) -> Self:

@@ -67,7 +67,7 @@ def ingest(
         progress(ProgressEvent("ingest", total, total, "videos", "nothing new"))
     else:
         _tidy(store, config.name, progress)
-        harvest = Intake(_target_of(config, store, planned), store, planned, cluster, tally).run()
+        harvest = Intake(target_of(config, store, planned), store, planned, cluster, tally).run()
         snapshot, ledger = _publish(config, store, planned, harvest)
     report = Report(planned.listed, ledger)
     report.refuse_excess(config.ingest.max_quarantined_fraction)
@@ -134,7 +134,7 @@ def _changed_entries(planned: IngestPlan, harvest: Harvest) -> dict[str, Entry]:
     return {**interrupted, **harvest.entries}
 
 
-def _target_of(config: RunConfig, store: ObjectStore, planned: IngestPlan) -> Target:
+def target_of(config: RunConfig, store: ObjectStore, planned: IngestPlan) -> Target:
     """What workers are told: the store by its root, wherever the config left it open."""
     return Target(
         storage=config.storage.model_copy(update={"root": store.root}),

@@ -8,7 +8,6 @@ optimisers skip the step by themselves.
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from videogen.config.train import TrainConfig
 from videogen.data.augment import Draws, augment
-from videogen.data.loading.order import RandomKey
+from videogen.data.loading.order import RandomKey, Share
 from videogen.errors import TrainingError
 from videogen.losses import (
     discriminator_loss,
@@ -40,15 +39,6 @@ Logits = Float[Tensor, " b"]
 _EMA_RAMP = 0.1
 """The EMA's half-life is at most this share of the clips seen: early samples show progress."""
 _SEED_MASK = (1 << 63) - 1
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which clips [start, end) of each global batch this worker holds."""
-
-    start: int
-    end: int
-    global_batch: int
 
 
 class _Judged(NamedTuple):
@@ -145,9 +135,9 @@ class TrainStep:
     @torch.no_grad()
     def update_ema(self, clips_seen: int) -> None:
         """Let the averaged generator follow; half of the past is forgotten in a half-life."""
-        decay = ema_decay(
-            self.config.ema_half_life_clips, clips_seen, self.config.global_batch_size
-        )
+        config = self.config
+        half_life = cosine(config.ema_half_life_clips, clips_seen, config.total_clips)
+        decay = ema_decay(half_life, clips_seen, config.global_batch_size)
         averaged: list[Tensor] = list(self.ema.parameters())
         current: list[Tensor] = list(self.generator.parameters())
         torch._foreach_lerp_(averaged, current, 1.0 - decay)

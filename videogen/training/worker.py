@@ -12,8 +12,8 @@ from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings, environment_value
-from videogen.data.loading.loader import Loader, Share, Windows, WindowShape
-from videogen.data.loading.order import RandomKey
+from videogen.data.loading.loader import Loader, Windows, WindowShape
+from videogen.data.loading.order import RandomKey, Share
 from videogen.data.loading.shard_cache import ShardCache
 from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.models.build import build_networks
@@ -97,7 +97,7 @@ def _step(task: TrainTask, parallel: Parallel, share: Share) -> steps.TrainStep:
         config,
         networks,
         parallel,
-        steps.Share(share.samples(0).start, share.samples(0).stop, config.global_batch_size),
+        share,
         precision=precision.decide(config.precision, parallel.device, limit),
     )
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from videogen.data.loading.loader import Loader, Share, Windows, WindowShape, to_unit_range
-from videogen.data.loading.order import SampleOrder
+from videogen.data.loading.loader import Loader, Windows, WindowShape, to_unit_range
+from videogen.data.loading.order import SampleOrder, Share
 from videogen.data.loading.shard_cache import ShardCache
 from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from videogen.data.loading.order import BLOCK_SHARDS, RandomKey, SampleOrder, share_bounds
+from videogen.data.loading.order import BLOCK_SHARDS, RandomKey, SampleOrder, Share
 
 SHARDS = [f"shard{i // 7:03d}" for i in range(7 * 34 + 3)]
 
@@ -88,7 +88,8 @@ def test_a_window_as_long_as_the_clip_starts_at_zero_and_a_longer_one_is_refused
 
 @pytest.mark.parametrize(("batch", "world"), [(8, 1), (8, 2), (7, 3), (10, 4), (3, 3)])
 def test_shares_partition_the_step_and_differ_by_at_most_one(batch, world):
-    bounds = [share_bounds(batch, world, rank) for rank in range(world)]
+    shares = [Share(batch, world, rank) for rank in range(world)]
+    bounds = [(share.start, share.end) for share in shares]
     assert [i for start, end in bounds for i in range(start, end)] == list(range(batch))
     sizes = [end - start for start, end in bounds]
     assert max(sizes) - min(sizes) <= 1

@@ -15,8 +15,7 @@ from videogen.data.snapshots.snapshot import head, load_snapshot
 from videogen.data.video.synthetic import sample_clip, write_samples
 from videogen.data.video.writer import write_video
 from videogen.errors import CorruptObjectError, DatasetError, SourceError
-from videogen.ingest.known.planning import target_of
-from videogen.ingest.stage import current_dataset, ingest, plan
+from videogen.ingest.stage import current_dataset, ingest, plan, target_of
 from videogen.ingest.worker.tasks import ConvertTask, Fresh, HashTask
 from videogen.progress import ProgressEvent, silent
 from videogen.storage.local import LocalStore

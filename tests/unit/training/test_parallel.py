@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from videogen.data.loading.order import share_bounds
+from videogen.data.loading.order import Share
 from videogen.training.parallel import Parallel
 
 BATCH = 7
@@ -23,7 +23,8 @@ def _gradients(parallel: Parallel) -> dict[str, Tensor]:
     """Those of a loss with two forwards and a double backward, as a discriminator's is."""
     generator = torch.Generator().manual_seed(1)
     real, fake = torch.randn(2, BATCH, 5, generator=generator, dtype=torch.float64)
-    start, end = share_bounds(BATCH, parallel.world_size, parallel.rank)
+    share = Share(BATCH, parallel.world_size, parallel.rank)
+    start, end = share.start, share.end
     real, fake = real[start:end].requires_grad_(), fake[start:end].requires_grad_()
     plain = _critic()
     critic = parallel.wrap(plain)

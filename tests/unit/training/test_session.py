@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from videogen.config.train import TrainConfig
-from videogen.data.loading.order import share_bounds
+from videogen.data.loading.order import Share
 from videogen.errors import ConfigError, LeaseHeldError, TrainingError
 from videogen.progress import ProgressEvent
 from videogen.runs.pointer import Committed, committed_checkpoints, take_pointer
@@ -131,7 +131,8 @@ class TinyBatch:
 
 
 def batches(parallel: Parallel, clips_seen: int) -> Iterator[TinyBatch]:
-    start, end = share_bounds(CONFIG.global_batch_size, parallel.world_size, parallel.rank)
+    share = Share(CONFIG.global_batch_size, parallel.world_size, parallel.rank)
+    start, end = share.start, share.end
     first = clips_seen
     while True:
         rows = [_clip(first + offset) for offset in range(start, end)]

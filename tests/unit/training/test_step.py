@@ -6,11 +6,12 @@ from torch import nn
 
 from videogen.config.section import Cosine
 from videogen.config.train import AugmentConfig, DcganConfig, R3ganVConfig, TrainConfig
+from videogen.data.loading.order import Share
 from videogen.errors import TrainingError
 from videogen.models.build import Networks, build_networks
 from videogen.models.generator import CONTENT, VideoGenerator
 from videogen.training.parallel import Parallel
-from videogen.training.step import Share, TrainStep, ema_decay
+from videogen.training.step import TrainStep, ema_decay
 
 FRAMES, SIZE = 4, 2
 SHAPE = (FRAMES, 3, SIZE, SIZE)
@@ -69,7 +70,7 @@ def config_of(**changes):
 def linear_step(parallel=None, latent_weight=0.0, **changes):
     networks = Networks(Painting(latent_weight), LinearCritic(), FRAMES)
     batch = changes.get("global_batch_size", 4)
-    return TrainStep(config_of(**changes), networks, parallel or Parallel(), Share(0, batch, batch))
+    return TrainStep(config_of(**changes), networks, parallel or Parallel(), Share(batch))
 
 
 def reals(num=4, seed=0, shape=SHAPE):
@@ -189,9 +190,10 @@ def test_uneven_shares_count_per_clip():
     whole = linear_step(latent_weight=0.3)
     real = reals()
     parts = []
-    for start, end, rank in ((0, 3, 0), (3, 4, 1)):
+    for share in (Share(4, 3, rank) for rank in range(3)):
+        start, end = share.start, share.end
         networks = Networks(Painting(0.3), LinearCritic(), FRAMES)
-        part = TrainStep(config_of(), networks, Apart(rank, 2), Share(start, end, 4))
+        part = TrainStep(config_of(), networks, Apart(share.rank, 3), share)
         part.update_discriminator(real[start:end], times(end - start))
         part.discriminator.load_state_dict(LinearCritic().state_dict())
         part.update_generator(real[start:end], times(end - start))
@@ -202,7 +204,7 @@ def test_uneven_shares_count_per_clip():
     for name, network in (("weight", "discriminator"), ("theta", "generator")):
         gradients = [getattr(getattr(part, network), name).grad for part in parts]
         together = getattr(getattr(whole, network), name).grad
-        torch.testing.assert_close((gradients[0] + gradients[1]) / 2, together)
+        torch.testing.assert_close(sum(gradients) / 3, together)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -256,9 +258,7 @@ def real_step(model=SMALL, parallel=None, share=None, **changes):
     if isinstance(model, DcganConfig):
         settings = {"loss": "bce", "gamma": 0.0, **settings}
     networks = build_networks(model, (32, 32), 8, seed=0)
-    return TrainStep(
-        config_of(**settings), networks, parallel or Parallel(), share or Share(0, 4, 4)
-    )
+    return TrainStep(config_of(**settings), networks, parallel or Parallel(), share or Share(4))
 
 
 def run(step, start, end, real=None):
@@ -325,8 +325,9 @@ def test_workers_draw_the_parts_of_one_global_batch():
     whole = real_step()
     whole.set_progress(8)
     together = whole._fake(whole.generator, times(4, 8), "generator")
-    for start, end in ((0, 3), (3, 4)):
-        part = real_step(parallel=Apart(0, 2), share=Share(start, end, 4))
+    for share in (Share(4, 3, rank) for rank in range(3)):
+        start, end = share.start, share.end
+        part = real_step(parallel=Apart(0, 3), share=share)
         part.set_progress(8)
         own = part._fake(part.generator, times(end - start, 8), "generator")
         torch.testing.assert_close(own, together[start:end], atol=1e-5, rtol=1e-5)
@@ -350,7 +351,7 @@ def test_dcgan_learns_the_colour_of_its_frames():
     config = config_of(
         model=SMALL_DCGAN, loss="bce", gamma=0.0, learning_rate=1e-3, beta1=0.5, num_frames=2
     )
-    step = TrainStep(config, networks, Parallel(), Share(0, 4, 4))
+    step = TrainStep(config, networks, Parallel(), Share(4))
 
     def distance():
         fake = step._fake(step.generator, times(4, 2), "generator").detach()
@@ -368,7 +369,7 @@ def test_dcgan_learns_the_colour_of_its_frames():
 
 def test_every_worker_names_the_same_figures_whoever_s_turn_to_be_penalised_it_is():
     named = set()
-    for share in (Share(0, 2, 4), Share(2, 4, 4)):
+    for share in (Share(4, 2, 0), Share(4, 2, 1)):
         networks = Networks(Painting(), LinearCritic(), FRAMES)
         step = TrainStep(config_of(penalty_interval=4), networks, Apart(), share)
         named.add(tuple(sorted(step.update_discriminator(reals(2), times(2)))))
@@ -380,7 +381,7 @@ def test_every_worker_names_the_same_figures_whoever_s_turn_to_be_penalised_it_i
 def test_windows_with_gaps_between_frames_find_motion_codes_for_all_their_times(stride):
     config = config_of(model=R3ganVConfig(), frame_stride=stride, num_frames=16)
     networks = build_networks(config.model, (32, 32), 16, seed=0)
-    step = TrainStep(config, networks, Parallel(), Share(0, 2, 2))
+    step = TrainStep(config, networks, Parallel(), Share(2))
     at = torch.arange(16).float().expand(2, -1) * stride
     figures = step.update_generator(torch.zeros(2, 16, 3, 32, 32), at)
     assert math.isfinite(figures["generator_loss"])

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from videogen.config.train import R3ganVConfig, TrainConfig
+from videogen.data.loading.order import Share
 from videogen.models.build import build_networks
 from videogen.training.parallel import Parallel
-from videogen.training.step import Share, TrainStep
+from videogen.training.step import TrainStep
 
-BATCH, FRAMES = 4, 8
-BOUNDS = [(0, 3), (3, 4)]
+BATCH, FRAMES = 5, 8
 # Adam makes a step of full length of the smallest gradient, so rounding would show in the weights:
 # they hardly move here, and the gradients tell.
 MODEL = R3ganVConfig(generator_channels=(16,), discriminator_channels=(16,))
@@ -23,10 +23,11 @@ CONFIG = TrainConfig(
 )  # fmt: skip
 
 
-def _train(parallel: Parallel, start: int, end: int) -> dict[str, torch.Tensor]:
+def _train(parallel: Parallel, share: Share) -> dict[str, torch.Tensor]:
     """The state, and the last gradients, after three steps; the second one meets a NaN."""
     networks = build_networks(MODEL, (32, 32), FRAMES, seed=parallel.rank)
-    step = TrainStep(CONFIG, networks, parallel, Share(start, end, BATCH))
+    step = TrainStep(CONFIG, networks, parallel, share)
+    start, end = share.start, share.end
     rng = torch.Generator().manual_seed(1)
     times = torch.arange(FRAMES).float().expand(end - start, -1)
     for clips_seen in range(0, 3 * BATCH, BATCH):
@@ -50,7 +51,7 @@ def _worker(rank: int, root: str) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{root}/rendezvous", rank=rank, world_size=2
     )
-    state = _train(Parallel.joined(torch.device("cpu")), *BOUNDS[rank])
+    state = _train(Parallel.joined(torch.device("cpu")), Share(BATCH, 2, rank))
     save_file(
         {name: value.contiguous() for name, value in state.items()},
         Path(root) / f"{rank}.safetensors",
@@ -73,7 +74,7 @@ def test_workers_hold_the_same_networks_to_the_last_bit(workers):
 
 
 def test_two_workers_do_what_one_process_does(workers):
-    alone = _train(Parallel(), 0, BATCH)
+    alone = _train(Parallel(), Share(BATCH))
     assert alone["discriminator_adam.skipped"].item() == 1
     for network in ("generator", "discriminator"):
         names = [name for name in alone if name.startswith(f"gradient.{network}.")]

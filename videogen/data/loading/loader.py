@@ -21,7 +21,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from videogen.data.loading.order import SampleOrder, share_bounds
+from videogen.data.loading.order import SampleOrder, Share
 from videogen.data.loading.shard_cache import ShardCache
 from videogen.data.shards.tar_shard import check_clip, read_frames, shard_key
 from videogen.data.snapshots.clip_table import ClipRow, hex_column, rows_of
@@ -148,26 +148,6 @@ def _usable(snapshot: Snapshot, shape: WindowShape) -> pa.Table:
             f"ingest with ingest.min_clip_frames of at least {shape.span}"
         )
     return table
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which samples of each step a worker takes."""
-
-    global_batch: int
-    world_size: int = 1
-    rank: int = 0
-
-    @property
-    def size(self) -> int:
-        """Clips of a step."""
-        start, end = share_bounds(self.global_batch, self.world_size, self.rank)
-        return end - start
-
-    def samples(self, clips_seen: int) -> range:
-        """Those of the step that begins after `clips_seen`."""
-        start, end = share_bounds(self.global_batch, self.world_size, self.rank)
-        return range(clips_seen + start, clips_seen + end)
 
 
 class Loader:

@@ -117,8 +117,34 @@ class SampleOrder:
         return Window((word * starts) >> _WORD_BITS, stride)
 
 
-def share_bounds(global_batch: int, world_size: int, rank: int) -> tuple[int, int]:
-    """Which part [start, end) of a step's samples a rank takes; shares differ by at most one."""
-    size, larger = divmod(global_batch, world_size)
-    start = rank * size + min(rank, larger)
-    return start, start + size + (rank < larger)
+@dataclass(frozen=True)
+class Share:
+    """Which samples [start, end) of each global batch a worker holds; sizes differ by one at most.
+
+    The default is the only worker of a run.
+    """
+
+    global_batch: int
+    world_size: int = 1
+    rank: int = 0
+
+    @property
+    def start(self) -> int:
+        """Place in the global batch of the first."""
+        size, larger = divmod(self.global_batch, self.world_size)
+        return self.rank * size + min(self.rank, larger)
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        size, larger = divmod(self.global_batch, self.world_size)
+        return size + (self.rank < larger)
+
+    @property
+    def end(self) -> int:
+        """Place after the last."""
+        return self.start + self.size
+
+    def samples(self, clips_seen: int) -> range:
+        """Those of the step that begins after `clips_seen`, as sample numbers of the run."""
+        return range(clips_seen + self.start, clips_seen + self.end)
