@@ -1,13 +1,14 @@
 """From a model's config to its networks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from videogen.config.train import DcganConfig, ModelConfig, R3ganVConfig
 from videogen.errors import ConfigError
 from videogen.models.dcgan import DcganDiscriminator, DcganGenerator
+from videogen.models.discriminator import VideoDiscriminator
 from videogen.models.generator import VideoGenerator
 from videogen.models.r3gan_v import R3ganVDiscriminator, R3ganVGenerator
 
@@ -20,10 +21,8 @@ class Networks:
     """What a training step trains."""
 
     generator: VideoGenerator
-    discriminator: nn.Module
-    """Called with clips `(b t c h w)` and `rng` (all that is random in it); logits `(b,)`."""
-    sample_frames: int
-    """Frames of one sample of the discriminator: the clip's, or 1 where it judges single frames."""
+    discriminators: Mapping[str, VideoDiscriminator]
+    """By names that stand in checkpoints and metrics."""
 
 
 def build_generator(
@@ -44,10 +43,10 @@ def build_generator(
             return R3ganVGenerator(model, size)
 
 
-def build_discriminator(
+def build_discriminators(
     model: ModelConfig, resolution: tuple[int, int], num_frames: int
-) -> nn.Module:
-    """The discriminator of clips of `num_frames` (of single frames for `dcgan`).
+) -> dict[str, VideoDiscriminator]:
+    """The discriminators of clips of `num_frames`, by name, with fresh weights.
 
     Raises:
         ConfigError: the model cannot judge such clips.
@@ -55,30 +54,29 @@ def build_discriminator(
     size = _size(model, resolution)
     match model:
         case DcganConfig():
-            return DcganDiscriminator(model, size)
+            return {"frame": DcganDiscriminator(model, size)}
         case R3ganVConfig():
             if num_frames % model.tube_frames:
                 raise ConfigError(
                     f"train.num_frames ({num_frames}) must be a multiple of "
                     f"train.model.tube_frames ({model.tube_frames})"
                 )
-            return R3ganVDiscriminator(model, size, num_frames)
+            return {"clip": R3ganVDiscriminator(model, size, num_frames)}
 
 
 def build_networks(
     model: ModelConfig, resolution: tuple[int, int], num_frames: int, *, seed: int
 ) -> Networks:
-    """Generator and discriminator with weights that depend on the seed alone.
+    """Generator and discriminators with weights that depend on the seed alone.
 
     Raises:
-        ConfigError: as `build_generator` and `build_discriminator`.
+        ConfigError: as `build_generator` and `build_discriminators`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Networks(
             build_generator(model, resolution, num_frames),
-            build_discriminator(model, resolution, num_frames),
-            1 if isinstance(model, DcganConfig) else num_frames,
+            build_discriminators(model, resolution, num_frames),
         )
 
 

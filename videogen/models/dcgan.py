@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from videogen.config.train import DcganConfig
+from videogen.models.discriminator import Judgement, VideoDiscriminator, View
 from videogen.models.generator import CONTENT, Latents, VideoGenerator
 from videogen.models.latents import take_rows
 
@@ -73,8 +74,10 @@ class DcganGenerator(VideoGenerator):
         return frames
 
 
-class DcganDiscriminator(nn.Module):
-    """One logit per clip of one frame of `size` pixels square."""
+class DcganDiscriminator(VideoDiscriminator):
+    """One logit per frame of `size` pixels square."""
+
+    view: View = "frames"
 
     def __init__(self, config: DcganConfig, size: int) -> None:
         super().__init__()
@@ -90,18 +93,17 @@ class DcganDiscriminator(nn.Module):
 
     def forward(
         self, clips: Float[Tensor, "b 1 c h w"], rng: torch.Generator | None = None
-    ) -> Float[Tensor, " b"]:
+    ) -> Judgement:
         """How real each frame looks; dropout takes its masks from `rng`, and without one is off."""
         x = rearrange(clips, "b 1 c h w -> b c h w").contiguous(memory_format=torch.channels_last)
         for conv in self.convs:
             x = self._drop(F.leaky_relu(conv(x), _SLOPE), rng)
-        logits: Tensor = self.dense(x.flatten(1))[:, 0]
-        return logits
+        return Judgement(self.dense(x.flatten(1))[:, 0])
 
     def _drop(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
         if rng is None or not self.training or self.dropout == 0:
             return x
-        kept = torch.rand(x.shape, generator=rng, device=rng.device).to(x.device) >= self.dropout
+        kept = torch.rand(x.shape, generator=rng, device=x.device) >= self.dropout
         return x * kept / (1 - self.dropout)
 
 

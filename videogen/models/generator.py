@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 Latents = Mapping[str, Tensor]
@@ -37,3 +37,10 @@ class VideoGenerator(nn.Module, ABC):
 
         There is no final squashing in every model: clamp before making pixels of it.
         """
+
+    def categories(
+        self,
+        latents: Latents,  # noqa: ARG002 - for the models that have categories
+    ) -> Int[Tensor, " b"] | None:
+        """Which category each clip is of, for discriminators that guess it; None: there is none."""
+        return None

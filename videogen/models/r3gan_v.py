@@ -31,6 +31,7 @@ from videogen.models.blocks import (
     stage_channels,
     upsample,
 )
+from videogen.models.discriminator import Judgement, VideoDiscriminator, View
 from videogen.models.generator import CONTENT, MOTION, Latents, VideoGenerator
 from videogen.models.motion import MotionEncoder
 
@@ -141,8 +142,10 @@ class R3ganVGenerator(VideoGenerator):
             rearrange(last.weight, "(k i j) d -> k i j d", i=2, j=3)[:, :, :2] = 0
 
 
-class R3ganVDiscriminator(nn.Module):
+class R3ganVDiscriminator(VideoDiscriminator):
     """One logit per clip of `num_frames` frames of `size` pixels square."""
+
+    view: View = "clip"
 
     def __init__(self, config: R3ganVConfig, size: int, num_frames: int) -> None:
         super().__init__()
@@ -169,7 +172,7 @@ class R3ganVDiscriminator(nn.Module):
         self,
         clips: Float[Tensor, "b t c h w"],
         rng: torch.Generator | None = None,  # noqa: ARG002 - the contract: this one is not random
-    ) -> Float[Tensor, " b"]:
+    ) -> Judgement:
         """How real each clip looks: higher is more real."""
         x = rearrange(
             clips, "b (n k) c (h p) (w q) -> (b n) (k c p q) h w", k=self.tube, p=PATCH, q=PATCH
@@ -181,8 +184,7 @@ class R3ganVDiscriminator(nn.Module):
                 x = rearrange(x, "(b n) c h w -> b (n c) h w", b=len(clips))
                 x = x.contiguous(memory_format=torch.channels_last)
             x = self.stages[index](widen(x))
-        logits: Tensor = self.judge(self.gather(x).flatten(1))[:, 0]
-        return logits
+        return Judgement(self.judge(self.gather(x).flatten(1))[:, 0])
 
 
 def _composite(

@@ -25,8 +25,10 @@ from videogen.losses import (
     needs_real_logits,
 )
 from videogen.models.build import Networks
+from videogen.models.discriminator import Judgement
 from videogen.models.generator import VideoGenerator
 from videogen.models.latents import draw
+from videogen.models.layout import to_channels_last
 from videogen.training.optimizer import GuardedAdam
 from videogen.training.parallel import Parallel
 from videogen.training.precision import FP32, Precision
@@ -67,17 +69,19 @@ class TrainStep:
         self._parallel = parallel
         self._weight = parallel.weight(share.end - share.start, share.global_batch)
         self._device = parallel.device
-        self._sample_frames = networks.sample_frames
+        self._judges = dict(networks.discriminators)
+        views = {judge.view for judge in self._judges.values()}
+        self._sample_frames = config.num_frames if "clip" in views else 1
         self.generator: VideoGenerator = networks.generator
-        self.discriminator = networks.discriminator
-        for network in (self.generator, self.discriminator):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # undeclared
+        self.discriminators = nn.ModuleDict(self._judges)
+        for network in (self.generator, self.discriminators):
+            to_channels_last(network)
             network.to(self._device).train()
         self._generator_ddp = parallel.wrap(self.generator)
-        self._discriminator_ddp = parallel.wrap(self.discriminator)
+        self._judges_ddp = {name: parallel.wrap(one) for name, one in self._judges.items()}
         self.ema: VideoGenerator = copy.deepcopy(self.generator).eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
         self._generator_adam = GuardedAdam(self.generator, config.beta1, parallel)
-        self._discriminator_adam = GuardedAdam(self.discriminator, config.beta1, parallel)
+        self._discriminators_adam = GuardedAdam(self.discriminators, config.beta1, parallel)
         self._clips_seen, self._gamma, self._augment_probability = 0, 0.0, 0.0
         self.set_progress(0)
 
@@ -89,15 +93,29 @@ class TrainStep:
         self._augment_probability = cosine(config.augment.probability, clips_seen, total)
         rate = cosine(config.learning_rate, clips_seen, total)
         beta2 = cosine(config.beta2, clips_seen, total)
-        for adam in (self._generator_adam, self._discriminator_adam):
+        for adam in (self._generator_adam, self._discriminators_adam):
             adam.set(rate, beta2)
 
     def update_discriminator(self, real: Clips, times: Float[Tensor, "b t"]) -> dict[str, Tensor]:
         """One step of the discriminator against the generator as it is."""
         with torch.no_grad(), self.precision.autocast(self._device):
             fake = self._fake(self.generator, times, "discriminator")
-        real, fake = self._seen(real, "real"), self._seen(fake.float(), "fake")
-        judged = self._judge(real, fake)
+        fake = fake.float()
+        losses: list[Tensor] = []
+        metrics: dict[str, Tensor] = {}
+        for name in self._judges:
+            loss, figures = self._discriminator_loss(name, real, fake)
+            prefix = f"{name}_" if len(self._judges) > 1 else ""
+            metrics |= {f"{prefix}{figure}": value for figure, value in figures.items()}
+            losses.append(loss)
+        self._discriminators_adam.step(torch.stack(losses).sum() * self._weight)
+        return metrics
+
+    def _discriminator_loss(
+        self, name: str, real: Clips, fake: Clips
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        real, fake = self._seen(name, real, "real"), self._seen(name, fake, "fake")
+        judged = self._judge(name, real, fake)
         loss = discriminator_loss(self.config.loss, judged.real, judged.fake).mean()
         metrics = {
             "discriminator_loss": loss.detach(),
@@ -108,29 +126,31 @@ class TrainStep:
             r1, r2 = judged.penalties
             loss = loss + self._gamma / 2 * (r1 + r2)
             metrics |= {"r1": r1.detach(), "r2": r2.detach()}
-        self._discriminator_adam.step(loss * self._weight)
-        return metrics
+        return loss, metrics
 
     def update_generator(self, real: Clips, times: Float[Tensor, "b t"]) -> dict[str, Tensor]:
         """One step of the generator against the discriminator as it is."""
-        frozen = {name: value.detach() for name, value in self.discriminator.named_parameters()}
         with self.precision.autocast(self._device):
             fake = self._fake(self._generator_ddp, times, "generator").float()
         rng = self._rng(f"generator dropout {self.share.start}")
-        with self.precision.autocast(self._device):
-            fake_logits = self._judge_frozen(frozen, self._seen(fake, "fake"), rng)
-            real_logits = fake_logits
-            if needs_real_logits(self.config.loss):
-                with torch.no_grad():
-                    real_logits = self._judge_frozen(frozen, self._seen(real, "real"), rng)
-        loss = generator_loss(self.config.loss, real_logits.float(), fake_logits.float()).mean()
+        losses = [self._generator_loss(name, real, fake, rng) for name in self._judges]
+        loss = torch.stack(losses).sum()
         self._generator_adam.step(loss * self._weight)
         return {
             "generator_loss": loss.detach(),
             "real_diversity": _diversity(real),
             "fake_diversity": _diversity(fake.detach()),
-            "skipped_steps": self._generator_adam.skipped + self._discriminator_adam.skipped,
+            "skipped_steps": self._generator_adam.skipped + self._discriminators_adam.skipped,
         }
+
+    def _generator_loss(self, name: str, real: Clips, fake: Clips, rng: torch.Generator) -> Tensor:
+        with self.precision.autocast(self._device):
+            fake_logits = self._judge_frozen(name, self._seen(name, fake, "fake"), rng)
+            real_logits = fake_logits
+            if needs_real_logits(self.config.loss):
+                with torch.no_grad():
+                    real_logits = self._judge_frozen(name, self._seen(name, real, "real"), rng)
+        return generator_loss(self.config.loss, real_logits.float(), fake_logits.float()).mean()
 
     @torch.no_grad()
     def update_ema(self, clips_seen: int) -> None:
@@ -178,12 +198,13 @@ class TrainStep:
 
     def _modules(self) -> dict[str, nn.Module]:
         return {
-            "generator": self.generator, "discriminator": self.discriminator, "ema": self.ema
+            "generator": self.generator, "discriminators": self.discriminators, "ema": self.ema
         }  # fmt: skip
 
     def _adams(self) -> dict[str, GuardedAdam]:
         return {
-            "generator_adam": self._generator_adam, "discriminator_adam": self._discriminator_adam
+            "generator_adam": self._generator_adam,
+            "discriminators_adam": self._discriminators_adam,
         }  # fmt: skip
 
     def _rng(self, purpose: str) -> torch.Generator:
@@ -213,18 +234,24 @@ class TrainStep:
         fake: Tensor = generator(local, at)
         return fake
 
-    def _seen(self, clips: Clips, kind: str) -> Clips:
-        """The clips as the discriminator sees them: cut into its samples, augmented."""
-        if clips.shape[1] != self._sample_frames:
+    def _seen(self, name: str, clips: Clips, kind: str) -> Clips:
+        """The clips as a discriminator sees them: cut into its samples, augmented."""
+        view = self._judges[name].view
+        if view == "frames":
             clips = clips.flatten(0, 1).unsqueeze(1)
+        if view == "frame":
+            places = torch.rand(self.share.global_batch, generator=self._rng(f"{name} {kind}"))
+            places = places[self.share.start : self.share.end] * clips.shape[1]
+            index = places.long().to(clips.device)[:, None, None, None, None]
+            clips = clips.take_along_dim(index, dim=1)
         if self._augment_probability <= 0:
             return clips
         per_clip = len(clips) // (self.share.end - self.share.start)
-        draws = Draws.of(self.share.global_batch * per_clip, self._rng(f"augment {kind}"))
+        draws = Draws.of(self.share.global_batch * per_clip, self._rng(f"augment {name} {kind}"))
         mine = draws.part(self.share.start * per_clip, self.share.end * per_clip)
         return augment(clips, self.config.augment, self._augment_probability, mine)
 
-    def _judge(self, real: Clips, fake: Clips) -> "_Judged":
+    def _judge(self, name: str, real: Clips, fake: Clips) -> "_Judged":
         """Logits for the discriminator's own update, and the penalties on a part of the clips.
 
         Clips take turns in being penalised, and count `penalty_interval`-fold: in expectation
@@ -237,13 +264,13 @@ class TrainStep:
         none = real.new_zeros(())  # every worker has the same figures, whoever's turn it is
         penalties, logits = (none, none) if self._gamma > 0 else None, []
         if len(exact):
-            logits.append(self._discriminator_ddp(exact.requires_grad_(), rng=rng))
+            logits.append(self._judges_ddp[name](exact.requires_grad_(), rng=rng).logits)
             both = gradient_penalty(exact, logits[0]).chunk(2)
             weight = self.config.penalty_interval / len(real)
             penalties = both[0].sum() * weight, both[1].sum() * weight
         if len(rest):
             with self.precision.autocast(self._device):
-                logits.append(self._discriminator_ddp(rest, rng=rng).float())
+                logits.append(self._judges_ddp[name](rest, rng=rng).logits.float())
         halves = [part.chunk(2) for part in logits]
         return _Judged(
             torch.cat([half[0] for half in halves]),
@@ -260,14 +287,12 @@ class TrainStep:
         places = torch.arange(first, first + num_samples)
         return (places + step_index) % self.config.penalty_interval == 0
 
-    def _judge_frozen(
-        self, weights: dict[str, Tensor], clips: Clips, rng: torch.Generator
-    ) -> Logits:
+    def _judge_frozen(self, name: str, clips: Clips, rng: torch.Generator) -> Logits:
         """Logits whose gradient reaches the clips and not the discriminator's weights."""
-        logits: Tensor = torch.func.functional_call(
-            self.discriminator, weights, (clips,), {"rng": rng}
-        )
-        return logits
+        judge = self._judges[name]
+        weights = {weight: value.detach() for weight, value in judge.named_parameters()}
+        judged: Judgement = torch.func.functional_call(judge, weights, (clips,), {"rng": rng})
+        return judged.logits
 
 
 def ema_decay(half_life_clips: float, clips_seen: int, batch_clips: int) -> float:

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from videogen.config.train import DcganConfig, R3ganVConfig
 from videogen.errors import ConfigError
-from videogen.models.build import build_discriminator, build_generator, build_networks
+from videogen.models.build import build_discriminators, build_generator, build_networks
 from videogen.models.dcgan import slerp
 from videogen.models.generator import CONTENT, MOTION
 from videogen.models.latents import draw, draw_seeded, truncate
@@ -47,14 +47,14 @@ def test_frames_have_the_size_and_number_asked_for(model, size, num_frames):
 
 @pytest.mark.parametrize("resolution", [(32, 64), (16, 16), (48, 48), (512, 512)])
 def test_a_resolution_out_of_reach_is_refused_with_its_numbers(model, resolution):
-    for build in (build_generator, build_discriminator):
+    for build in (build_generator, build_discriminators):
         with pytest.raises(ConfigError, match=f"{resolution[0]}x{resolution[1]}"):
             build(model, resolution, 16)
 
 
 def test_frames_that_do_not_fill_tubes_are_refused_with_both_numbers():
     with pytest.raises(ConfigError, match=r"num_frames \(15\).*tube_frames \(4\)"):
-        build_discriminator(SMALL, (32, 32), 15)
+        build_discriminators(SMALL, (32, 32), 15)
     with pytest.raises(ConfigError, match="0 frames"):
         build_generator(SMALL, (32, 32), 0)
 
@@ -75,8 +75,11 @@ def test_fresh_weights_depend_on_the_seed_alone(model):
     for name, value in first.generator.state_dict().items():
         assert torch.equal(value, second.generator.state_dict()[name])
     differs = [
-        not torch.equal(value, other.discriminator.state_dict()[name])
-        for name, value in first.discriminator.state_dict().items()
+        not torch.equal(value, others.state_dict()[name])
+        for judge, others in zip(
+            first.discriminators.values(), other.discriminators.values(), strict=True
+        )
+        for name, value in judge.state_dict().items()
     ]
     assert any(differs)
 
@@ -207,26 +210,29 @@ def test_slerp_of_latents_in_one_direction_is_a_straight_line():
 @pytest.mark.parametrize("model_config", MODELS, ids=lambda model: model.kind)
 def test_a_discriminator_judges_each_clip_by_itself(model_config):
     networks = build_networks(model_config, (32, 32), 16, seed=0)
-    clips = torch.randn(3, networks.sample_frames, 3, 32, 32, generator=rng())
-    judge = networks.discriminator.eval()
-    with torch.no_grad():
-        together = judge(clips)
-        alone = torch.cat([judge(clips[index : index + 1]) for index in range(3)])
-    assert together.shape == (3,)
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    for judge in networks.discriminators.values():
+        frames = 16 if judge.view == "clip" else 1
+        clips = torch.randn(3, frames, 3, 32, 32, generator=rng())
+        judge.eval()
+        with torch.no_grad():
+            together = judge(clips).logits
+            alone = torch.cat([judge(clips[index : index + 1]).logits for index in range(3)])
+        assert together.shape[0] == 3
+        torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
 def test_the_video_discriminator_sees_every_frame_and_their_order():
-    judge = build_discriminator(SMALL, (32, 32), 16)
+    judge = build_discriminators(SMALL, (32, 32), 16)["clip"]
     clips = torch.randn(1, 16, 3, 32, 32, generator=rng(), requires_grad=True)
-    (gradient,) = torch.autograd.grad(judge(clips).sum(), clips)
+    (gradient,) = torch.autograd.grad(judge(clips).logits.sum(), clips)
     assert (gradient.abs().amax(dim=(0, 2, 3, 4)) > 0).all()
-    assert not torch.allclose(judge(clips), judge(clips.flip(1)))
+    assert not torch.allclose(judge(clips).logits, judge(clips.flip(1)).logits)
 
 
 def test_dropout_masks_come_from_the_generator_that_is_handed_in():
-    judge = build_networks(SMALL_DCGAN, (32, 32), 1, seed=0).discriminator.train()
+    judge = build_networks(SMALL_DCGAN, (32, 32), 1, seed=0).discriminators["frame"].train()
     clips = torch.randn(4, 1, 3, 32, 32, generator=rng())
-    assert torch.equal(judge(clips, rng=rng(1)), judge(clips, rng=rng(1)))
-    assert not torch.equal(judge(clips, rng=rng(1)), judge(clips, rng=rng(2)))
-    assert torch.equal(judge(clips), judge.eval()(clips, rng=rng(1)))
+    masked = judge(clips, rng=rng(1)).logits
+    assert torch.equal(masked, judge(clips, rng=rng(1)).logits)
+    assert not torch.equal(masked, judge(clips, rng=rng(2)).logits)
+    assert torch.equal(judge(clips).logits, judge.eval()(clips, rng=rng(1)).logits)

@@ -9,6 +9,7 @@ from videogen.config.train import AugmentConfig, DcganConfig, R3ganVConfig, Trai
 from videogen.data.loading.order import Share
 from videogen.errors import TrainingError
 from videogen.models.build import Networks, build_networks
+from videogen.models.discriminator import Judgement, VideoDiscriminator
 from videogen.models.generator import CONTENT, VideoGenerator
 from videogen.training.parallel import Parallel
 from videogen.training.step import TrainStep, ema_decay
@@ -34,13 +35,15 @@ class Painting(VideoGenerator):
         return self.theta[None] + push * self.theta.detach().cos()
 
 
-class LinearCritic(nn.Module):
+class LinearCritic(VideoDiscriminator):
+    view = "clip"
+
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.linspace(0.3, -0.2, math.prod(SHAPE)).reshape(SHAPE))
 
     def forward(self, clips, rng=None):
-        return (clips * self.weight).sum(dim=(1, 2, 3, 4))
+        return Judgement((clips * self.weight).sum(dim=(1, 2, 3, 4)))
 
 
 class Apart(Parallel):
@@ -68,7 +71,7 @@ def config_of(**changes):
 
 
 def linear_step(parallel=None, latent_weight=0.0, **changes):
-    networks = Networks(Painting(latent_weight), LinearCritic(), FRAMES)
+    networks = Networks(Painting(latent_weight), {"clip": LinearCritic()})
     batch = changes.get("global_batch_size", 4)
     return TrainStep(config_of(**changes), networks, parallel or Parallel(), Share(batch))
 
@@ -83,13 +86,13 @@ def times(num=4, frames=FRAMES):
 
 def gap(step, real):
     """Per clip, how far the fake is ahead of the real."""
-    theta, weight = step.generator.theta.detach(), step.discriminator.weight.detach()
+    theta, weight = step.generator.theta.detach(), step.discriminators["clip"].weight.detach()
     return ((theta - real) * weight).sum(dim=(1, 2, 3, 4))
 
 
 def expected_discriminator_gradient(step, real, gamma):
     """Of mean softplus(fake - real) + gamma / 2 (R1 + R2), where each R is mean_t |w_t|^2."""
-    theta, weight = step.generator.theta.detach(), step.discriminator.weight.detach()
+    theta, weight = step.generator.theta.detach(), step.discriminators["clip"].weight.detach()
     slope = torch.sigmoid(gap(step, real))[:, None, None, None, None]
     adversarial = (slope * (theta - real)).mean(dim=0)
     return adversarial + gamma / 2 * 2 * (2 * weight / FRAMES)
@@ -99,7 +102,7 @@ def test_the_discriminator_goes_down_its_loss_and_both_penalties():
     step, real = linear_step(), reals()
     expected = expected_discriminator_gradient(step, real, gamma=3.0)
     metrics = step.update_discriminator(real, times())
-    torch.testing.assert_close(step.discriminator.weight.grad, expected)
+    torch.testing.assert_close(step.discriminators["clip"].weight.grad, expected)
     norm = torch.linspace(0.3, -0.2, math.prod(SHAPE)).square().sum() / FRAMES
     torch.testing.assert_close(metrics["r1"], norm)
     torch.testing.assert_close(metrics["r2"], norm)
@@ -109,17 +112,19 @@ def test_without_gamma_there_is_no_penalty():
     step, real = linear_step(gamma=0.0), reals()
     expected = expected_discriminator_gradient(step, real, gamma=0.0)
     metrics = step.update_discriminator(real, times())
-    torch.testing.assert_close(step.discriminator.weight.grad, expected)
+    torch.testing.assert_close(step.discriminators["clip"].weight.grad, expected)
     assert "r1" not in metrics
 
 
 @pytest.mark.parametrize("loss", ["bce", "mse"])
 def test_penalties_stand_beside_every_loss(loss):
     with_penalty, without = linear_step(loss=loss), linear_step(loss=loss, gamma=0.0)
-    weight = with_penalty.discriminator.weight.detach().clone()
+    weight = with_penalty.discriminators["clip"].weight.detach().clone()
     for step in (with_penalty, without):
         step.update_discriminator(reals(), times())
-    difference = with_penalty.discriminator.weight.grad - without.discriminator.weight.grad
+    difference = (
+        with_penalty.discriminators["clip"].weight.grad - without.discriminators["clip"].weight.grad
+    )
     torch.testing.assert_close(difference, 3.0 * 2 * weight / FRAMES)
 
 
@@ -134,34 +139,34 @@ def test_clips_take_turns_in_being_penalised_and_count_as_often_as_they_wait():
     assert torch.stack(turns).sum(dim=0).tolist() == [1, 1, 1, 1]
     step.set_progress(0)
     step.update_discriminator(real, times())  # a linear critic is penalised alike by every clip
-    torch.testing.assert_close(step.discriminator.weight.grad, expected)
+    torch.testing.assert_close(step.discriminators["clip"].weight.grad, expected)
 
 
 def test_the_generator_goes_towards_what_the_critic_likes():
     step, real = linear_step(), reals()
     slope = torch.sigmoid(-gap(step, real)).mean()
-    expected = -slope * step.discriminator.weight.detach()
+    expected = -slope * step.discriminators["clip"].weight.detach()
     step.update_generator(real, times())
     torch.testing.assert_close(step.generator.theta.grad, expected)
     moved = step.generator.theta.detach() - Painting().theta.detach()
-    assert (moved * step.discriminator.weight).sum() > 0
+    assert (moved * step.discriminators["clip"].weight).sum() > 0
 
 
 def test_each_update_moves_its_own_network_only():
     step = linear_step()
     critic, painting = (
-        module.state_dict() for module in (step.discriminator, step.generator)
+        module.state_dict() for module in (step.discriminators["clip"], step.generator)
     )  # fmt: skip
     critic = {name: value.clone() for name, value in critic.items()}
     painting = {name: value.clone() for name, value in painting.items()}
     step.update_generator(reals(), times())
-    assert torch.equal(step.discriminator.weight, critic["weight"])
-    assert step.discriminator.weight.grad is None
+    assert torch.equal(step.discriminators["clip"].weight, critic["weight"])
+    assert step.discriminators["clip"].weight.grad is None
     moved = step.generator.theta.detach().clone()
     step.update_discriminator(reals(), times())
     assert torch.equal(step.generator.theta, moved)
     assert not torch.equal(moved, painting["theta"])
-    assert not torch.equal(step.discriminator.weight, critic["weight"])
+    assert not torch.equal(step.discriminators["clip"].weight, critic["weight"])
 
 
 def test_adam_s_first_step_has_the_scheduled_length():
@@ -179,10 +184,10 @@ def test_gamma_and_beta2_follow_their_schedules():
     step.set_progress(400)
     expected = expected_discriminator_gradient(step, reals(), gamma=1.0)
     step.update_discriminator(reals(), times())
-    torch.testing.assert_close(step.discriminator.weight.grad, expected)
+    torch.testing.assert_close(step.discriminators["clip"].weight.grad, expected)
     state = step.state_dict()
     torch.testing.assert_close(
-        state["discriminator_adam.weight.exp_avg_sq"], (1 - 0.99) * expected.square()
+        state["discriminators_adam.clip.weight.exp_avg_sq"], (1 - 0.99) * expected.square()
     )
 
 
@@ -192,18 +197,18 @@ def test_uneven_shares_count_per_clip():
     parts = []
     for share in (Share(4, 3, rank) for rank in range(3)):
         start, end = share.start, share.end
-        networks = Networks(Painting(0.3), LinearCritic(), FRAMES)
+        networks = Networks(Painting(0.3), {"clip": LinearCritic()})
         part = TrainStep(config_of(), networks, Apart(share.rank, 3), share)
         part.update_discriminator(real[start:end], times(end - start))
-        part.discriminator.load_state_dict(LinearCritic().state_dict())
+        part.discriminators["clip"].load_state_dict(LinearCritic().state_dict())
         part.update_generator(real[start:end], times(end - start))
         parts.append(part)
     whole.update_discriminator(real, times())
-    whole.discriminator.load_state_dict(LinearCritic().state_dict())
+    whole.discriminators["clip"].load_state_dict(LinearCritic().state_dict())
     whole.update_generator(real, times())
-    for name, network in (("weight", "discriminator"), ("theta", "generator")):
-        gradients = [getattr(getattr(part, network), name).grad for part in parts]
-        together = getattr(getattr(whole, network), name).grad
+    for name, network in (("clip.weight", "discriminators"), ("theta", "generator")):
+        gradients = [getattr(part, network).get_parameter(name).grad for part in parts]
+        together = getattr(whole, network).get_parameter(name).grad
         torch.testing.assert_close(sum(gradients) / 3, together)
 
 
@@ -216,11 +221,11 @@ def test_a_step_whose_gradient_is_not_finite_is_not_applied_and_counted(bad):
     real[1, 2, 0, 1, 1] = bad
     step.update_discriminator(real, times())
     after = step.state_dict()
-    assert after.pop("discriminator_adam.skipped").item() == 1
-    before.pop("discriminator_adam.skipped")
+    assert after.pop("discriminators_adam.skipped").item() == 1
+    before.pop("discriminators_adam.skipped")
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     step.update_discriminator(reals(), times())
-    assert not torch.equal(step.discriminator.weight, before["discriminator.weight"])
+    assert not torch.equal(step.discriminators["clip"].weight, before["discriminators.clip.weight"])
     assert step.update_generator(reals(), times())["skipped_steps"].item() == 1
 
 
@@ -228,7 +233,7 @@ def test_no_worker_applies_a_step_that_failed_on_another():
     step = linear_step(OtherWorkerFailed())
     step.update_discriminator(reals(), times())
     step.update_generator(reals(), times())
-    assert torch.equal(step.discriminator.weight, LinearCritic().weight)
+    assert torch.equal(step.discriminators["clip"].weight, LinearCritic().weight)
     assert torch.equal(step.generator.theta, Painting().theta)
     assert step.state_dict()["generator_adam.skipped"].item() == 1
 
@@ -370,7 +375,7 @@ def test_dcgan_learns_the_colour_of_its_frames():
 def test_every_worker_names_the_same_figures_whoever_s_turn_to_be_penalised_it_is():
     named = set()
     for share in (Share(4, 2, 0), Share(4, 2, 1)):
-        networks = Networks(Painting(), LinearCritic(), FRAMES)
+        networks = Networks(Painting(), {"clip": LinearCritic()})
         step = TrainStep(config_of(penalty_interval=4), networks, Apart(), share)
         named.add(tuple(sorted(step.update_discriminator(reals(2), times(2)))))
     assert len(named) == 1

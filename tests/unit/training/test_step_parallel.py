@@ -40,7 +40,7 @@ def _train(parallel: Parallel, share: Share) -> dict[str, torch.Tensor]:
         step.update_ema(clips_seen + BATCH)
     gradients = {
         f"gradient.{network}.{name}": parameter.grad
-        for network in ("generator", "discriminator")
+        for network in ("generator", "discriminators")
         for name, parameter in getattr(step, network).named_parameters()
     }
     return {**step.state_dict(), **gradients}
@@ -75,8 +75,8 @@ def test_workers_hold_the_same_networks_to_the_last_bit(workers):
 
 def test_two_workers_do_what_one_process_does(workers):
     alone = _train(Parallel(), Share(BATCH))
-    assert alone["discriminator_adam.skipped"].item() == 1
-    for network in ("generator", "discriminator"):
+    assert alone["discriminators_adam.skipped"].item() == 1
+    for network in ("generator", "discriminators"):
         names = [name for name in alone if name.startswith(f"gradient.{network}.")]
         whole, shared = (
             torch.cat([found[name].flatten() for name in names]) for found in (alone, workers[0])
