@@ -1,12 +1,17 @@
-"""The ingest bench on real Ray workers."""
+"""The benches on what they stand for: real Ray workers, a real S3 server."""
 
+import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from videogen.benchmarks.clips import ClipSet
 from videogen.benchmarks.footage import Footage
 from videogen.benchmarks.ingest import IngestBench, bench_ingest
+from videogen.benchmarks.loader import LoaderBench, bench_loader
+from videogen.config.settings import environment_value
 from videogen.progress import silent
 
 pytestmark = pytest.mark.integration
@@ -22,3 +27,28 @@ def test_two_workers_are_measured_beside_one(
     assert report.ratios["workers_2_vs_1"] == pytest.approx(two / one, rel=0.02)
     assert min(one, two) > 0  # how much faster two are is not for a test on a shared machine
     assert not list(tmp_path.iterdir())
+
+
+def test_the_loader_on_s3_is_measured_beside_decoding_and_webdataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    endpoint = environment_value("AWS_ENDPOINT_URL")
+    clips = ClipSet(scene_seconds=(3, 3), num_copies=8, shard_size_bytes=1 << 20)
+    bench = LoaderBench(turns=1, windows=64, clips=clips)
+    report = asdict(bench_loader(bench, silent))
+    assert json.loads(json.dumps(report)) == report
+    figures, ratios = report["figures"], report["ratios"]
+    assert (figures["clips"], figures["clip_frames"]) == (16, 16 * 72)
+    rates = {
+        name: figures[f"{name}_windows_per_s"]
+        for name in ("decode", "batches", "webdataset", "warm", "cold")
+    }
+    assert rates["decode"] > rates["batches"] > rates["cold"] > 0
+    assert ratios == {
+        "vs_memory_decode": pytest.approx(rates["warm"] / rates["decode"], rel=0.01),
+        "vs_webdataset": pytest.approx(rates["warm"] / rates["webdataset"], rel=0.01),
+        "cold_vs_memory_decode": pytest.approx(rates["cold"] / rates["decode"], rel=0.01),
+    }
+    assert not list(tmp_path.iterdir()), "the server has taken its data with it"
+    assert environment_value("AWS_ENDPOINT_URL") == endpoint

@@ -1,4 +1,4 @@
-"""A process that measures, on one core, away from whatever else this program does.
+"""A process that measures, on cores of its own, away from whatever else this program does.
 
 It lives for all repetitions of one kind of run, so that what is loaded once is loaded before the
 first that counts, and its peak memory is that of this kind of run alone. It ends when its end of
@@ -39,12 +39,12 @@ class Measured:
 
 
 class BenchProcess:
-    """A process pinned to one core; a context manager."""
+    """A process pinned to some cores, with one thread of computation; a context manager."""
 
-    def __init__(self, core: int) -> None:
+    def __init__(self, cores: set[int]) -> None:
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, core), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, cores), daemon=True)
         self._theirs = theirs
 
     def __enter__(self) -> Self:
@@ -83,9 +83,9 @@ class BenchProcess:
         return answer
 
 
-def _serve(pipe: Connection, core: int) -> None:
+def _serve(pipe: Connection, cores: set[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and closes the pipe
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     apply_environment(_ONE_THREAD)
     while True:
         try:

@@ -7,20 +7,17 @@ snapshot), at the file's own rate, without Ray. Then Ray runs the stage over sev
 worker and with two.
 """
 
-import os
-import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from videogen.benchmarks.bench_process import BenchProcess, Measured
+from videogen.benchmarks.bench_process import Measured, Work
 from videogen.benchmarks.footage import Footage, write_footage, write_twin
 from videogen.benchmarks.ingest_runs import FewerWorkers, decode, ingest_files, ingest_here
-from videogen.benchmarks.machine import describe_machine
+from videogen.benchmarks.report import BenchReport, scratch_directory
+from videogen.benchmarks.turns import fastest, take_turns
 from videogen.data.video.reader import probe
-from videogen.errors import VideogenError
 from videogen.execution.ray_session import Cluster, ClusterSpec
 from videogen.progress import Progress, ProgressEvent
 
@@ -44,27 +41,12 @@ class IngestBench:
     footage: Footage = field(default_factory=Footage)
 
 
-@dataclass
-class BenchReport:
-    """What `--json` prints."""
-
-    figures: dict[str, float] = field(default_factory=dict)
-    ratios: dict[str, float] = field(default_factory=dict)
-    machine: dict[str, str | int | float | dict[str, str]] = field(default_factory=describe_machine)
-
-
 def bench_ingest(bench: IngestBench, progress: Progress) -> BenchReport:
     """Measure. Raises `UnusableSourceError` for a file that is no video, and `VideogenError`."""
     if bench.video is not None:
         probe(bench.video)  # before minutes go by
-    try:
-        with tempfile.TemporaryDirectory(prefix="videogen-bench-") as name:
-            return _Run(bench, Path(name), progress).measure()
-    except OSError as error:
-        raise VideogenError(
-            f"the bench cannot use {error.filename or tempfile.gettempdir()}: {error.strerror}: "
-            "free some room there, or set TMPDIR to another disk"
-        ) from error
+    with scratch_directory() as scratch:
+        return _Run(bench, scratch, progress).measure()
 
 
 class _Run:
@@ -90,32 +72,17 @@ class _Run:
     def _one_core(self, prefix: str, path: Path) -> None:
         """Figures and ratios of one file."""
         fps = probe(path).fps
-        works = {"decode": partial(decode, path)}
+        works: dict[str, Work] = {"decode": partial(decode, path)}
         for size in SIZES:
             works[f"whole_{size}px"] = partial(ingest_here, (path,), size, fps, self._scratch)
-        runs = self._turns(path.name, works)
+        message = f"{path.name}, one core"
+        runs = take_turns(works, self._bench.turns, message, self._progress)
         for name, measured in runs.items():
             frames = runs["decode"][0].frames  # of all paths: some are in no clip
             self._report.figures |= _figures(f"{prefix}{name}", frames, measured)
         for size in SIZES:
-            ratio = _fastest(runs["decode"]).seconds / _fastest(runs[f"whole_{size}px"]).seconds
+            ratio = fastest(runs["decode"]).seconds / fastest(runs[f"whole_{size}px"]).seconds
             self._report.ratios[f"{prefix}whole_vs_decode_{size}px"] = round(ratio, 3)
-
-    def _turns(self, name: str, works: "dict[str, partial[int]]") -> dict[str, list[Measured]]:
-        """Run all works in turn, each in its process, on the same core."""
-        core = max(os.sched_getaffinity(0))
-        total = self._bench.turns + 1
-        runs: dict[str, list[Measured]] = {work: [] for work in works}
-        with ExitStack() as stack:
-            processes = {work: stack.enter_context(BenchProcess(core)) for work in works}
-            for turn in range(total):
-                self._progress(ProgressEvent("bench", turn, total, "turns", f"{name}, one core"))
-                for work, process in processes.items():
-                    measured = process.measure(works[work])
-                    if turn:  # the first warms up
-                        runs[work].append(measured)
-        self._progress(ProgressEvent("bench", total, total, "turns", f"{name}, one core"))
-        return runs
 
     def _workers(self, original: Path) -> None:
         """What a second Ray worker adds."""
@@ -151,12 +118,8 @@ class _Run:
         return paths
 
 
-def _fastest(runs: list[Measured]) -> Measured:
-    return min(runs, key=lambda run: run.seconds)
-
-
 def _figures(name: str, frames: int, runs: list[Measured]) -> dict[str, float]:
-    best = _fastest(runs)
+    best = fastest(runs)
     return {
         f"{name}_frames_per_s": round(frames / best.seconds, 1),
         f"{name}_ms_per_frame": round(1e3 * best.seconds / max(frames, 1), 4),

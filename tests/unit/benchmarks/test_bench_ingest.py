@@ -99,13 +99,13 @@ def test_a_bench_reports_ratios_of_what_it_measured_and_leaves_nothing(
 
 def test_a_measuring_process_stays_on_its_core_and_ends_with_its_owner(tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
-    with BenchProcess(core) as process:
+    with BenchProcess({core}) as process:
         assert process.measure(partial(_core_now)).frames == 1 << core
     program = (
         "import os\nfrom functools import partial\n"
         "from videogen.benchmarks.bench_process import BenchProcess\n"
         "if __name__ == '__main__':\n"
-        f"    process = BenchProcess({core}).__enter__()\n"
+        f"    process = BenchProcess({{{core}}}).__enter__()\n"
         "    print(process.measure(partial(os.getpid)).frames, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
