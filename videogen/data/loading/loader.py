@@ -83,7 +83,8 @@ class Windows:
         self._table = _usable(snapshot, shape)
         self._shape = shape
         self._frames = self._table.column("frames").to_numpy()
-        self._order = SampleOrder(snapshot.digest, seed, hex_column(self._table, "shard"))
+        _, shards = np.unique(hex_column(self._table, "shard"), return_inverse=True)
+        self._order = SampleOrder(snapshot.digest, seed, shards)
         frame_bytes = snapshot.document.height * snapshot.document.width * 3
         self._fits_in_memory = int(self._frames.sum()) * frame_bytes <= memory_bytes
         self._decoded: dict[int, Frames] = {}

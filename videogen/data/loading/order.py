@@ -10,7 +10,7 @@ not); orders are therefore the same on every machine and with every numpy.
 """
 
 import hashlib
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 BLOCK_SHARDS = 10
 _WORD_BITS = 64
+_EPOCHS_AT_HAND = 3
+"""Readers run ahead of each other over the end of an epoch, by one; the third is for luck."""
 
 
 class Window(NamedTuple):
@@ -26,6 +28,13 @@ class Window(NamedTuple):
 
     start: int
     stride: int
+
+
+class Block(NamedTuple):
+    """The shards between which clips of an epoch are shuffled, counted from 0."""
+
+    epoch: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -53,55 +62,48 @@ def _permutation(key: RandomKey, counter: int, num: int) -> NDArray[np.intp]:
     return np.argsort(key.draw(counter, num), kind="stable")
 
 
+@dataclass(frozen=True)
+class _Epoch:
+    clips: NDArray[np.uint32]
+    """By position."""
+    block_ends: NDArray[np.intp]
+    """Position after the last clip of each block."""
+
+
 class SampleOrder:
-    """The order of the clips of one snapshot under one seed."""
+    """The order of the clips of one snapshot under one seed; any number of threads may ask."""
 
-    def __init__(self, snapshot: str, seed: int, shards: Sequence[str]) -> None:
-        """Order clips whose shards' names are `shards`, clip by clip.
+    def __init__(self, snapshot: str, seed: int, shards: NDArray[np.integer]) -> None:
+        """Order clips whose shards are numbered `shards`, clip by clip.
 
-        Clips must come in an order that the snapshot's digest decides. Raises `ValueError` where
-        there is none.
+        Clips must come in an order that the snapshot's digest decides, and so must the numbers:
+        that of a shard is its place among the sorted digests of all shards that have a clip.
+        Raises `ValueError` where there is no clip, or a number between is left out.
         """
-        if not shards:
+        if len(shards) == 0:
             raise ValueError("an order needs at least one clip")
+        clips_per_shard = np.bincount(shards)
+        if not clips_per_shard.all():
+            raise ValueError(f"no clip is in shard {int(np.argmin(clips_per_shard))}")
         self._shards_key = RandomKey.of("order of shards", snapshot, seed)
         self._clips_key = RandomKey.of("order of clips", snapshot, seed)
         self._window_key = RandomKey.of("window", snapshot, seed)
-        _, shard_of_clip = np.unique(np.asarray(shards), return_inverse=True)
-        self._by_shard = np.argsort(shard_of_clip, kind="stable")
-        self._bounds = np.searchsorted(
-            shard_of_clip[self._by_shard], np.arange(int(shard_of_clip.max()) + 2)
-        )
-        self._epoch = -1
-        self._epoch_order: NDArray[np.intp] = np.empty(0, dtype=np.intp)
+        self._by_shard = np.argsort(shards, kind="stable").astype(np.uint32)
+        self._bounds = np.concatenate([[0], np.cumsum(clips_per_shard)])
+        self._epochs: dict[int, _Epoch] = {}
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._by_shard)
 
-    def epoch_order(self, epoch: int) -> NDArray[np.intp]:
+    def epoch_order(self, epoch: int) -> NDArray[np.uint32]:
         """Each clip's index once, in the order of an epoch."""
-        shards = _permutation(self._shards_key, epoch, len(self._bounds) - 1)
-        keys = self._clips_key.draw(epoch, len(self))
-        blocks = []
-        num_blocks = max(len(shards) // BLOCK_SHARDS, 1)
-        for block in range(num_blocks):
-            end = len(shards) if block == num_blocks - 1 else (block + 1) * BLOCK_SHARDS
-            of_block = shards[block * BLOCK_SHARDS : end]
-            clips = np.concatenate(
-                [
-                    self._by_shard[self._bounds[shard] : self._bounds[shard + 1]]
-                    for shard in of_block
-                ]
-            )
-            blocks.append(clips[np.argsort(keys[clips], kind="stable")])
-        return np.concatenate(blocks)
+        return self._epoch(epoch).clips
 
     def clip(self, sample: int) -> int:
         """The index of the clip that sample i shows."""
         epoch, position = divmod(sample, len(self))
-        if epoch != self._epoch:
-            self._epoch_order, self._epoch = self.epoch_order(epoch), epoch
-        return int(self._epoch_order[position])
+        return int(self._epoch(epoch).clips[position])
 
     def window(self, sample: int, clip_frames: int, num_frames: int, stride: int) -> Window:
         """Which frames of its clip sample i shows: a start uniform over all that fit.
@@ -115,6 +117,51 @@ class SampleOrder:
             )
         word = int(self._window_key.draw(sample, 1)[0])
         return Window((word * starts) >> _WORD_BITS, stride)
+
+    def block(self, sample: int) -> Block:
+        """Where sample i lies."""
+        epoch, position = divmod(sample, len(self))
+        ends = self._epoch(epoch).block_ends
+        return Block(epoch, int(np.searchsorted(ends, position, side="right")))
+
+    def after(self, block: Block) -> Block:
+        """The block that is read next."""
+        is_last = block.number == self._num_blocks - 1
+        return Block(block.epoch + 1, 0) if is_last else Block(block.epoch, block.number + 1)
+
+    def shards(self, block: Block) -> NDArray[np.intp]:
+        """The numbers of a block's shards."""
+        shards = _permutation(self._shards_key, block.epoch, len(self._bounds) - 1)
+        start = block.number * BLOCK_SHARDS
+        is_last = block.number == self._num_blocks - 1
+        return shards[start:] if is_last else shards[start : start + BLOCK_SHARDS]
+
+    @property
+    def _num_blocks(self) -> int:
+        """The last takes what is left over, so that each has at least `BLOCK_SHARDS` shards."""
+        return max((len(self._bounds) - 1) // BLOCK_SHARDS, 1)
+
+    def _epoch(self, number: int) -> _Epoch:
+        with self._lock:
+            if number not in self._epochs:
+                if len(self._epochs) == _EPOCHS_AT_HAND:
+                    del self._epochs[min(self._epochs)]
+                self._epochs[number] = self._draw(number)
+            return self._epochs[number]
+
+    def _draw(self, epoch: int) -> _Epoch:
+        keys = self._clips_key.draw(epoch, len(self))
+        shards = _permutation(self._shards_key, epoch, len(self._bounds) - 1)
+        blocks = []
+        for of_block in np.split(shards, np.arange(1, self._num_blocks) * BLOCK_SHARDS):
+            clips = np.concatenate(
+                [
+                    self._by_shard[self._bounds[shard] : self._bounds[shard + 1]]
+                    for shard in of_block
+                ]
+            )
+            blocks.append(clips[np.argsort(keys[clips], kind="stable")])
+        return _Epoch(np.concatenate(blocks), np.cumsum([len(clips) for clips in blocks]))
 
 
 @dataclass(frozen=True)

@@ -217,8 +217,7 @@ def from_parquet(data: bytes, name: str) -> pa.Table:
         table = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:
         raise CorruptObjectError(f"{name} cannot be read as Parquet: {error}") from error
-    metadata = cast("dict[bytes, bytes]", table.schema.metadata or {})
-    check_version(int(metadata.get(_VERSION_KEY, b"0")), ROWS_VERSION, name)
+    check_schema_version(table.schema, name)
     try:
         return _with_later_columns(table).select(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, KeyError) as error:
@@ -232,6 +231,12 @@ def _with_later_columns(table: pa.Table) -> pa.Table:
             empty = None if field.type == _NAME else 0
             table = table.append_column(field, pa.array([empty] * len(table), type=field.type))
     return table
+
+
+def check_schema_version(schema: pa.Schema, name: str) -> None:
+    """Raise `DatasetError` where rows are of a format that this videogen does not know."""
+    metadata = cast("dict[bytes, bytes]", schema.metadata or {})
+    check_version(int(metadata.get(_VERSION_KEY, b"0")), ROWS_VERSION, name)
 
 
 def check_version(found: int, known: int, name: str) -> None:
