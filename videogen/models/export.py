@@ -4,6 +4,7 @@ Both are treated as untrusted: sizes are bounded, the document is validated, and
 be exactly those of the model that it describes.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -42,10 +43,13 @@ class GeneratorSpec(BaseModel):
 
 def save_generator(generator: VideoGenerator, directory: Path, spec: GeneratorSpec) -> None:
     """Write a generator into a directory, made if need be; the spec is written last."""
+    save_weights(generator.state_dict(), directory, spec)
+
+
+def save_weights(weights: Mapping[str, torch.Tensor], directory: Path, spec: GeneratorSpec) -> None:
+    """Write the generator that has these weights, as `save_generator` does."""
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()
-    }
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     save_file(tensors, directory / WEIGHTS_FILE)
     (directory / SPEC_FILE).write_text(spec.model_dump_json(indent=1) + "\n")
 

@@ -1,10 +1,11 @@
-"""Which checkpoints of a run are committed: one small object that moves by If-Match.
+"""Which checkpoints of a run are committed, and which is best: one object that moves by If-Match.
 
 S3 cannot fence a plain PUT, so an owner that lost its lease may still write objects; it cannot
 move this pointer, hence nothing that it writes is ever used.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 
 from videogen.errors import (
@@ -23,18 +24,46 @@ class Committed:
     prefix: str
     clips_seen: int
     manifest_sha256: str
+    score: float | None = None
+    """The figure that decides which is best, lower is better; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The checkpoint with the lowest score, of those that were kept."""
+
+    checkpoint: Committed
+    metric: str
+    """The figure that its score is."""
 
 
 @dataclass(frozen=True)
 class _Version:
     token: str
     checkpoints: tuple[Committed, ...]
+    metric: str | None
+    """What the scores are; None where the checkpoints have none."""
     etag: str | None
+
+    @property
+    def best(self) -> Committed | None:
+        """The first of those with the lowest score."""
+        return _lowest(self.checkpoints)
 
 
 def committed_checkpoints(store: ObjectStore, run_id: str) -> tuple[Committed, ...]:
-    """What the run's pointer lists, oldest first; empty where the run has none."""
+    """What the run's pointer lists, oldest first; empty where the run has none.
+
+    These are the newest, and the best one, which may be older.
+    """
     return _read(store, run_id).checkpoints
+
+
+def best_checkpoint(store: ObjectStore, run_id: str) -> Best | None:
+    """The run's best checkpoint, or None where no score decides."""
+    version = _read(store, run_id)
+    best = version.best
+    return None if best is None or version.metric is None else Best(best, version.metric)
 
 
 def take_pointer(store: ObjectStore, run_id: str, token: str) -> None:
@@ -44,7 +73,7 @@ def take_pointer(store: ObjectStore, run_id: str, token: str) -> None:
     at the same time.
     """
     before = _read(store, run_id)
-    _write(store, run_id, _Version(token, before.checkpoints, before.etag))
+    _write(store, run_id, replace(before, token=token))
 
 
 class RunPointer:
@@ -67,20 +96,37 @@ class RunPointer:
         """The committed checkpoints, oldest first."""
         return self._version.checkpoints
 
-    def commit(self, checkpoint: Committed, *, keep: int) -> tuple[Committed, ...]:
-        """Add a checkpoint whose manifest is already stored, and keep the newest `keep`.
+    def commit(
+        self, checkpoint: Committed, *, keep: int, metric: str | None = None
+    ) -> tuple[Committed, ...]:
+        """Add a checkpoint whose manifest is already stored; keep the newest `keep` and the best.
 
-        Those that had seen as many clips or more are dropped too: the run went on from before
-        them, because they did not verify, or because it was told to start anew.
+        Best is the lowest score; `metric` names what the scores are, and those of another metric
+        are forgotten. A score that is not finite is none. Checkpoints that had seen as many clips
+        or more are dropped too: the run went on from before them, because they did not verify, or
+        because it was told to start anew.
         Returns those that fell out of the list; their objects may now be deleted. Raises
         `LeaseHeldError` where another owner has moved the pointer.
         """
         before = self.checkpoints
         older = [one for one in before if one.clips_seen < checkpoint.clips_seen]
-        listed = (*older, checkpoint)[-keep:]
-        version = _Version(self._version.token, listed, self._version.etag)
+        if metric is None or metric != self._version.metric:
+            older = [replace(one, score=None) for one in older]
+        score = checkpoint.score
+        if metric is None or score is None or not math.isfinite(score):
+            checkpoint = replace(checkpoint, score=None)
+        every = (*older, checkpoint)
+        best = _lowest(every)
+        listed = tuple(one for one in every if one is best or one in every[-keep:])
+        version = _Version(self._version.token, listed, metric, self._version.etag)
         self._version = _write(self._store, self._run_id, version)
-        return tuple(one for one in before if one not in listed)
+        kept = {one.prefix for one in listed}
+        return tuple(one for one in before if one.prefix not in kept)
+
+
+def _lowest(checkpoints: tuple[Committed, ...]) -> Committed | None:
+    scored = [(one.score, one) for one in checkpoints if one.score is not None]
+    return min(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
 def _write(store: ObjectStore, run_id: str, version: _Version) -> _Version:
@@ -89,6 +135,8 @@ def _write(store: ObjectStore, run_id: str, version: _Version) -> _Version:
         "format_version": 1,
         "token": version.token,
         "checkpoints": [asdict(one) for one in version.checkpoints],
+        "metric": version.metric,
+        "best": version.best.prefix if version.best else None,
     }
     data, key = json.dumps(document, indent=1).encode(), _key(run_id)
     try:
@@ -118,11 +166,11 @@ def _read(store: ObjectStore, run_id: str) -> _Version:
     try:
         stored = store.get(key)
     except ObjectMissingError:
-        return _Version("", (), None)
+        return _Version("", (), None, None)
     try:
         document = json.loads(stored.data)
         checkpoints = tuple(Committed(**one) for one in document["checkpoints"])
-        return _Version(document["token"], checkpoints, stored.etag)
+        return _Version(document["token"], checkpoints, document.get("metric"), stored.etag)
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptObjectError(
             f"{store.root}/{key}: not a run pointer; delete the object to start the run anew"

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, and which one a run goes on from.
+"""What a checkpoint holds.
 
 A checkpoint is a directory: `state.safetensors` (weights, optimisers, EMA), `rng.safetensors`
 (random states of every worker), `state.json` (counters, and the config that made it), `generator/`
@@ -7,10 +7,7 @@ data is `clips_seen`. Nothing here is pickled.
 """
 
 import json
-import logging
-import secrets
-import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,16 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from videogen.errors import ConfigError, CorruptObjectError, ObjectMissingError, TrainingError
-from videogen.runs import manifest
-from videogen.runs.pointer import Committed, RunPointer
-from videogen.storage.base import ObjectStore
+from videogen.errors import ConfigError, CorruptObjectError, TrainingError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STATE_FILE = "state.json"
 GENERATOR_DIR = "generator"
-
-_log = logging.getLogger(__name__)
 
 Scalar = bool | int | float | str | None
 StepState = Mapping[str, Tensor | Scalar]
@@ -67,15 +59,19 @@ class TrainingState:
     """The last figures reported."""
 
 
-def write_checkpoint(state: TrainingState, export: Callable[[Path], None], directory: Path) -> None:
+Export = Callable[[StepState, Path], None]
+"""Writes the generator that a step's state holds into a directory."""
+
+
+def write_checkpoint(state: TrainingState, export: Export, directory: Path) -> None:
     """Write a checkpoint's files, all but the manifest, into a new directory.
 
-    `export` writes the generator. Raises `TrainingError` for want of room.
+    Raises `TrainingError` for want of room.
     """
     try:
         (directory / GENERATOR_DIR).mkdir(parents=True)
         write_state(state, directory)
-        export(directory / GENERATOR_DIR)
+        export(state.step, directory / GENERATOR_DIR)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"a checkpoint at {state.clips_seen:,} clips cannot be written to {directory}: "
@@ -110,7 +106,9 @@ def read_state(directory: Path, identity: Document) -> TrainingState:
         CorruptObjectError: a file is not what its name says.
     """
     try:
-        document = _parse((directory / STATE_FILE).read_bytes(), str(directory / STATE_FILE))
+        document = parse_document(
+            (directory / STATE_FILE).read_bytes(), str(directory / STATE_FILE)
+        )
         require_same(document, identity)
         tensors = load_file(directory / "state.safetensors")
         random = load_file(directory / "rng.safetensors")
@@ -125,23 +123,11 @@ def read_state(directory: Path, identity: Document) -> TrainingState:
     )
 
 
-def read_document(store: ObjectStore, checkpoint: Committed) -> StateDocument:
-    """The verified `state.json` of a committed checkpoint.
+def parse_document(data: bytes, name: str) -> StateDocument:
+    """What `state.json` of that name holds.
 
-    Raises `CorruptObjectError`, and `TrainingError` for a newer format.
+    Raises `TrainingError` for a newer format, and `CorruptObjectError` for anything else.
     """
-    files = manifest.read_manifest(store, checkpoint.prefix, checkpoint.manifest_sha256)
-    key = f"{checkpoint.prefix}/{STATE_FILE}"
-    try:
-        data = store.get(key).data
-    except ObjectMissingError as error:
-        raise CorruptObjectError(f"{store.root}/{key}: missing, but in the manifest") from error
-    if manifest.FileDigest.of_bytes(data) != files.get(STATE_FILE):
-        raise CorruptObjectError(f"{store.root}/{key}: differs from the manifest")
-    return _parse(data, f"{store.root}/{key}")
-
-
-def _parse(data: bytes, name: str) -> StateDocument:
     try:
         version = json.loads(data)["format_version"]
         if version > FORMAT_VERSION:
@@ -177,58 +163,6 @@ def first_difference(
                 return found
         return None
     return None if theirs == ours else (path, theirs, ours)
-
-
-def newest_that_verifies(
-    store: ObjectStore, candidates: Iterable[Committed], directory: Path
-) -> Committed | None:
-    """Fetch the first candidate whose every file verifies into `directory`; None where none does.
-
-    One that does not is left out with a warning that names the object. A store that cannot be
-    reached is an error, not a corrupt checkpoint.
-    """
-    for candidate in candidates:
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        try:
-            manifest.fetch(store, candidate.prefix, candidate.manifest_sha256, directory)
-        except CorruptObjectError as error:
-            _log.warning(
-                "checkpoint at %d clips does not verify, trying the one before it: %s",
-                candidate.clips_seen,
-                error,
-            )
-            continue
-        return candidate
-    return None
-
-
-class CheckpointWriter:
-    """Publishes checkpoints of one run, one at a time."""
-
-    def __init__(self, store: ObjectStore, pointer: RunPointer, prefix: str, *, keep: int) -> None:
-        """Write below `prefix` and keep the newest `keep`."""
-        self._store = store
-        self._pointer = pointer
-        self._prefix = prefix
-        self._keep = keep
-
-    def commit(self, directory: Path, clips_seen: int) -> Committed:
-        """Upload a checkpoint's directory, move the pointer to it, delete those it pushes out.
-
-        The prefix is fresh, so that nothing that was committed is ever written over.
-        """
-        prefix = f"{self._prefix}/{clips_seen:012d}-{secrets.token_hex(4)}"
-        sha256 = manifest.publish(self._store, prefix, directory)
-        committed = Committed(prefix, clips_seen, sha256)
-        for dropped in self._pointer.commit(committed, keep=self._keep):
-            self._delete(dropped)
-        return committed
-
-    def _delete(self, dropped: Committed) -> None:
-        self._store.delete(f"{dropped.prefix}/{manifest.MANIFEST}")
-        for found in list(self._store.list(f"{dropped.prefix}/")):
-            self._store.delete(found.key)
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:

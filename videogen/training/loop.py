@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic
 from typing import Protocol
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from videogen.config.train import TrainConfig
 from videogen.errors import TrainingError
+from videogen.training.meter import Meter
 from videogen.training.parallel import Parallel
 from videogen.training.schedules import is_due
+
+SECONDS_PER_HOUR = 3_600
 
 
 class Batch(Protocol):
@@ -66,10 +68,11 @@ def train(
 ) -> int:
     """Train from `clips_seen` until `total_clips`, or until asked to stop; the clips seen then.
 
-    The last thing done is a checkpoint, also where nothing was left to train. Raises
+    It also stops at the first report after `max_hours`, counted from here by the first worker's
+    clock. The last thing done is a checkpoint, also where nothing was left to train. Raises
     `TrainingError` where it diverged.
     """
-    meter, guard = Meter(parallel), Guard(config.global_batch_size)
+    meter, guard, limit = Meter(parallel), Guard(config.global_batch_size), TimeLimit(config)
     stopping = False
     if clips_seen >= config.total_clips:
         hooks.checkpoint(clips_seen)
@@ -83,14 +86,29 @@ def train(
         meter.add(metrics, len(real.frames), config.global_batch_size)
         ended = clips_seen >= config.total_clips
         if ended or is_due(config.log_interval_clips, before, clips_seen):
-            figures, stopping = meter.read(stop=hooks.should_stop())
+            over = parallel.is_first and limit.is_over
+            figures, stopping = meter.read(stop=hooks.should_stop() or over)
             guard.check(figures, clips_seen)
             hooks.report(figures, clips_seen)
         if ended or is_due(config.sample_interval_clips, before, clips_seen):
             hooks.sample(clips_seen)
         if ended or stopping or is_due(config.checkpoint_interval_clips, before, clips_seen):
-            hooks.checkpoint(clips_seen)
+            with meter.stalled():
+                hooks.checkpoint(clips_seen)
     return clips_seen
+
+
+class TimeLimit:
+    """How long one start of the training may go on; no limit where `max_hours` is unset."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        hours = config.max_hours
+        self._end = None if hours is None else monotonic() + hours * SECONDS_PER_HOUR
+
+    @property
+    def is_over(self) -> bool:
+        """Whether that time has passed since the start."""
+        return self._end is not None and monotonic() >= self._end
 
 
 class Guard:
@@ -116,48 +134,3 @@ class Guard:
                 f"of the last {steps:.0f} steps had gradients that are not finite, and were "
                 "skipped; lower train.learning_rate or raise train.gamma (checkpoints are kept)"
             )
-
-
-class Meter:
-    """Sums metrics where they are, and reads them with one reduction and one host sync."""
-
-    def __init__(self, parallel: Parallel) -> None:
-        self._parallel = parallel
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-        self._clips = 0
-        self._wait_s = 0.0
-        self._began = perf_counter()
-
-    def waited(self, batches: Iterator[Batch]) -> Batch:
-        """The next batch; the time until it is there counts as data wait."""
-        began = perf_counter()
-        batch = next(batches)
-        self._wait_s += perf_counter() - began
-        return batch
-
-    def add(self, metrics: Mapping[str, Tensor], local_batch: int, global_batch: int) -> None:
-        """Count one step's means over this worker's `local_batch` of the `global_batch` clips."""
-        weight = self._parallel.weight(local_batch, global_batch)
-        for name, value in metrics.items():
-            weighted = value.detach().to(torch.float32) * weight
-            self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
-            self._counts[name] = self._counts.get(name, 0) + 1
-        self._clips += global_batch
-
-    def read(self, *, stop: bool) -> tuple[dict[str, float], bool]:
-        """Means over all workers' clips since the last reading, and whether any says stop.
-
-        Adds `clips_per_s`, over all that was done since then, and `data_wait_fraction`.
-        """
-        names = sorted(self._sums)
-        wait, flag = torch.tensor([self._wait_s, float(stop)]).to(self._parallel.device)
-        means = [self._sums[name] / self._counts[name] for name in names]
-        reduced = self._parallel.all_reduce(torch.stack([*means, wait, flag]), "mean").tolist()
-        seconds = max(perf_counter() - self._began, 1e-9)
-        figures = dict(zip(names, reduced, strict=False))
-        figures["clips_per_s"] = self._clips / seconds
-        figures["data_wait_fraction"] = min(reduced[-2] / seconds, 1.0)
-        self._sums, self._counts, self._clips = {}, {}, 0
-        self._wait_s, self._began = 0.0, perf_counter()
-        return figures, reduced[-1] > 0

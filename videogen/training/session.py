@@ -1,43 +1,36 @@
-"""What a worker does around the loop: resume, report, samples, checkpoints.
-
-The first worker's slow work (uploads, MLflow) is done by one background thread, in order, so that
-no step waits for it; at most one checkpoint is under way.
-"""
+"""What a worker does around the loop: resume, report, samples, checkpoints."""
 
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import ParamSpec, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from videogen.errors import RegistryError, VideogenError
+from videogen.errors import ConfigError
 from videogen.progress import ProgressEvent
 from videogen.runs import manifest
-from videogen.runs.pointer import Committed, RunPointer, committed_checkpoints
+from videogen.runs.pointer import Committed, committed_checkpoints
 from videogen.storage.base import ObjectStore
 from videogen.training import checkpoint
-from videogen.training.checkpoint import CheckpointWriter, Document, StepState, TrainingState
+from videogen.training.checkpoint import Document, StepState
+from videogen.training.checkpoint_store import newest_that_verifies
 from videogen.training.loop import Hooks, Step
 from videogen.training.parallel import Parallel
-from videogen.training.samples import SampleFiles
+from videogen.training.publisher import Moment, Outputs, Publisher, Target
 
 _log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
 
 
 class StatefulStep(Step, Protocol):
     """A step whose every state can be kept and put back."""
 
     def state_dict(self) -> StepState:
-        """Tensors and JSON scalars by name."""
+        """The tensors themselves, which the next update changes, and JSON scalars; by name."""
 
     def load_state_dict(self, state: StepState) -> None:
         """Go on from that state exactly."""
@@ -53,16 +46,6 @@ class Channel(Protocol):
         """Whether it asked for an end."""
 
 
-class Tracker(Protocol):
-    """The part of `videogen.tracking.Tracker` that training needs."""
-
-    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Record values; a (name, step) that is known already is left."""
-
-    def log_artifact(self, path: Path, artifact_dir: str = "") -> None:
-        """Upload a file, replacing one of that name."""
-
-
 @dataclass(frozen=True)
 class RunIdentity:
     """Which run this is, as far as its checkpoints go."""
@@ -73,23 +56,12 @@ class RunIdentity:
     """The config and inputs that a checkpoint must share to be gone on from."""
     total_clips: int
     keep_checkpoints: int
+    best_metric: str | None = None
+    """The figure that decides which checkpoint is best, and kept too; lower is better."""
     earlier: Sequence[Committed] = ()
     """Checkpoints of unfinished runs of the same stage key, best first."""
     ignored: frozenset[str] = frozenset()
     """Prefixes of this run's checkpoints that it must not go on from."""
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """How the first worker's results are made."""
-
-    export: Callable[[Path], None]
-    """Writes the EMA generator into a directory."""
-    draw: Callable[[], NDArray[np.uint8]]
-    """The fixed latents' clips, uint8 `n t h w c`."""
-    files: SampleFiles
-    open_tracker: Callable[[], Tracker] | None = None
-    """Called once, in the background thread: importing the tracker's library takes seconds."""
 
 
 @dataclass
@@ -105,14 +77,8 @@ class Session:
     work_dir: Path
     """A directory of this worker's own."""
     _figures: Mapping[str, float] = field(default_factory=dict)
-    _background: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="publish")
-    )
-    _submitted: list[Future[None]] = field(default_factory=list)
-    _uploading: Future[None] | None = None
     _clips_seen: int = 0
-    _writer: CheckpointWriter | None = None
-    _tracker: Tracker | None = None
+    _has_reported: bool = False
 
     @property
     def hooks(self) -> Hooks:
@@ -142,23 +108,44 @@ class Session:
 
     def close(self) -> None:
         """Wait for what is under way; raises what went wrong with it."""
-        self._background.shutdown(wait=True)
-        for future in self._submitted:
-            future.result()
+        self._publisher.close()
 
     def abandon(self) -> None:
         """Drop what has not begun; for an end by an error, which matters more."""
-        self._background.shutdown(wait=False, cancel_futures=True)
+        self._publisher.abandon()
+
+    def say(self, message: str) -> None:
+        """Show people a line; only the first worker's are shown."""
+        if self.parallel.is_first:
+            self._tell(message=message)
+
+    def warn(self, message: str) -> None:
+        """Show people a line, and log it."""
+        _log.warning(message)
+        self.say(message)
+
+    @cached_property
+    def _publisher(self) -> Publisher:
+        identity = self.identity
+        target = Target(
+            store=self.store,
+            run_id=identity.run_id,
+            lease_token=identity.lease_token,
+            keep_checkpoints=identity.keep_checkpoints,
+            best_metric=identity.best_metric,
+            work_dir=self.work_dir,
+        )
+        return Publisher(target, self.outputs, self.warn)
 
     def _newest(self, directory: Path) -> Committed | None:
         own = committed_checkpoints(self.store, self.identity.run_id)
         usable = [one for one in reversed(own) if one.prefix not in self.identity.ignored]
         candidates = [*usable, *self.identity.earlier]
-        found = checkpoint.newest_that_verifies(self.store, candidates, directory)
+        found = newest_that_verifies(self.store, candidates, directory)
         if candidates and found is None:
-            self._warn(f"none of {len(candidates)} checkpoints verifies; training starts anew")
+            self.warn(f"none of {len(candidates)} checkpoints verifies; training starts anew")
         elif found is not None and found != candidates[0]:
-            self._warn(
+            self.warn(
                 f"{candidates.index(found)} newer checkpoint(s) do not verify; going on from "
                 f"{found.clips_seen:,} clips"
             )
@@ -166,85 +153,45 @@ class Session:
 
     def _report(self, figures: Mapping[str, float], clips_seen: int) -> None:
         self._figures = figures
+        self._require_best_metric()
         if not self.parallel.is_first:
             return
+        self._publisher.check()
         self._clips_seen = clips_seen
         self._tell(values=dict(figures))
-        self._submit(self._log_metrics, figures, clips_seen)
+        self._publisher.figures(figures, clips_seen)
+        if not self._has_reported:
+            self._publisher.reserve(self.step.state_dict())
+            self._has_reported = True
+
+    def _require_best_metric(self) -> None:
+        wanted = self.identity.best_metric
+        if wanted is not None and wanted not in self._figures:
+            raise ConfigError(
+                f"train.best_metric is {wanted!r}, which is never reported; choose one of "
+                f"{', '.join(sorted(self._figures))}"
+            )
 
     def _sample(self, clips_seen: int) -> None:
         if self.parallel.is_first:
-            clips = self.outputs.draw()
-            self._submit(self._publish_samples, clips, clips_seen)
+            self._publisher.samples(clips_seen)
 
-    def _publish_samples(self, clips: NDArray[np.uint8], clips_seen: int) -> None:
-        name = f"samples/{clips_seen:012d}"
-        directory = self.work_dir / name
-        try:
-            for path in self.outputs.files.write(clips, clips_seen, directory):
-                self.store.upload(f"runs/{self.identity.run_id}/{name}/{path.name}", path)
-                if (tracker := self._open_tracker()) is not None:
-                    tracker.log_artifact(path, name)
-        except VideogenError as error:
-            self._warn(f"samples at {clips_seen:,} clips were not kept: {error}")
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
+    def _checkpoint(self, clips_seen: int) -> None:
+        random = self._random_states()
+        if self.parallel.is_first:
+            moment = Moment(clips_seen, self._figures, self.identity.document)
+            self._publisher.checkpoint(moment, self.step.state_dict(), random)
 
-    def _log_metrics(self, figures: Mapping[str, float], clips_seen: int) -> None:
-        try:
-            if (tracker := self._open_tracker()) is not None:
-                tracker.log_metrics(figures, clips_seen)
-        except RegistryError as error:
-            self._warn(f"figures at {clips_seen:,} clips were not logged: {error}")
-
-    def _open_tracker(self) -> Tracker | None:
-        if self._tracker is None and self.outputs.open_tracker is not None:
-            self._tracker = self.outputs.open_tracker()
-        return self._tracker
-
-    def _submit(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> Future[None]:
-        future = self._background.submit(work, *args, **kwargs)
-        self._submitted = [one for one in self._submitted if not one.done() or one.exception()]
-        self._submitted.append(future)
-        return future
-
-    def _warn(self, message: str) -> None:
-        _log.warning(message)
-        self._tell(message=message)
+    def _random_states(self) -> dict[str, Tensor]:
+        """Those of all workers, by `RANK.DEVICE`."""
+        return {
+            f"{rank}.{device}": theirs
+            for device, own in checkpoint.random_state(self.parallel.device).items()
+            for rank, theirs in enumerate(self.parallel.all_gather(own))
+        }
 
     def _tell(self, *, message: str = "", values: dict[str, float] | None = None) -> None:
         total = self.identity.total_clips
         self.channel.tell(
             ProgressEvent("train", self._clips_seen, total, "clips", message, values or {})
         )
-
-    def _checkpoint(self, clips_seen: int) -> None:
-        random = self._random_states()
-        if not self.parallel.is_first:
-            return
-        if self._uploading is not None:
-            self._uploading.result()
-        directory = self.work_dir / f"checkpoint-{clips_seen}"
-        state = TrainingState(
-            clips_seen, self.step.state_dict(), random, self.identity.document, self._figures
-        )
-        checkpoint.write_checkpoint(state, self.outputs.export, directory)
-        self._uploading = self._submit(self._commit, directory, clips_seen)
-
-    def _random_states(self) -> dict[str, Tensor]:
-        """Those of all workers."""
-        return {
-            f"{rank}.{device}": theirs.cpu()
-            for device, own in checkpoint.random_state(self.parallel.device).items()
-            for rank, theirs in enumerate(self.parallel.all_gather(own))
-        }
-
-    def _commit(self, directory: Path, clips_seen: int) -> None:
-        if self._writer is None:
-            run_id, token = self.identity.run_id, self.identity.lease_token
-            pointer = RunPointer(self.store, run_id, token)
-            prefix = f"runs/{run_id}/checkpoints"
-            keep = self.identity.keep_checkpoints
-            self._writer = CheckpointWriter(self.store, pointer, prefix, keep=keep)
-        self._writer.commit(directory, clips_seen)
-        shutil.rmtree(directory)

@@ -15,6 +15,7 @@ from videogen.runs.stages import StageRun
 from videogen.storage.base import ObjectStore
 from videogen.tracking_spec import TrackerSpec
 from videogen.training import checkpoint, worker
+from videogen.training.checkpoint_store import read_document
 from videogen.training.launcher import launch
 from videogen.training.session import RunIdentity
 
@@ -72,7 +73,7 @@ def train(  # noqa: PLR0913 - what a stage of a run is given
         height=dataset.height,
         width=dataset.width,
         fps=dataset.fps,
-        final_metrics=checkpoint.read_document(store, final).metrics,
+        final_metrics=read_document(store, final).metrics,
         seconds=round(monotonic() - began, 3),
         mlflow_run_id=tracker.run_id if tracker else None,
     )
@@ -104,6 +105,7 @@ def _identity(
         document=document,
         total_clips=config.train.total_clips,
         keep_checkpoints=config.train.keep_checkpoints,
+        best_metric=config.train.best_metric,
         earlier=tuple(earlier),
         ignored=frozenset() if goes_on else frozenset(one.prefix for one in own),
     )
@@ -112,7 +114,7 @@ def _identity(
 def _require_same(store: ObjectStore, newest: Committed, document: Mapping[str, object]) -> None:
     """Refuse now what the workers would refuse later; whether it is whole is for them to see."""
     try:
-        found = checkpoint.read_document(store, newest)
+        found = read_document(store, newest)
     except CorruptObjectError:
         return
     checkpoint.require_same(found, document)

@@ -17,21 +17,23 @@ from videogen.data.loading.order import RandomKey, Share
 from videogen.data.loading.shard_cache import ShardCache
 from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.models.build import build_networks
-from videogen.models.export import GeneratorSpec, save_generator
+from videogen.models.export import GeneratorSpec, save_weights
 from videogen.models.sampling import generate
-from videogen.progress import ProgressEvent
 from videogen.storage.base import ObjectStore
 from videogen.storage.connect import open_store
 from videogen.tracking_spec import TrackerSpec
 from videogen.training import precision
 from videogen.training import step as steps
+from videogen.training.checkpoint import StepState
 from videogen.training.loop import train
 from videogen.training.parallel import Parallel
+from videogen.training.publisher import Outputs, Tracker
 from videogen.training.samples import SAMPLE_SEEDS, SampleFiles
-from videogen.training.session import Channel, Outputs, RunIdentity, Session, Tracker
+from videogen.training.session import Channel, RunIdentity, Session
 
 _CACHE_BYTES = 20 << 30
 _SEED_BITS = 63
+_EMA_PREFIX = "ema."
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,7 @@ def _run(task: TrainTask, parallel: Parallel, channel: Channel, work_dir: Path) 
     session = Session(task.identity, step, parallel, store, _outputs(task, step), channel, work_dir)
     try:
         clips_seen = session.restore()
-        if parallel.is_first:
-            decided = _decisions(task, step, parallel, len(windows), clips_seen)
-            channel.tell(ProgressEvent("train", clips_seen, config.total_clips, "clips", decided))
+        session.say(_decisions(task, step, parallel, len(windows), clips_seen))
         with Loader(windows, share, parallel.device, clips_seen=clips_seen) as batches:
             train(config, step, batches, session.hooks, parallel=parallel, clips_seen=clips_seen)
     except BaseException:
@@ -112,13 +112,22 @@ def _outputs(task: TrainTask, step: steps.TrainStep) -> Outputs:
         fps=dataset.fps,
     )
     return Outputs(
-        export=lambda directory: save_generator(step.ema, directory, spec),
+        export=lambda state, directory: save_weights(_ema(state), directory, spec),
         draw=lambda: generate(
             step.ema, SAMPLE_SEEDS, config.num_frames, fps_ratio=config.frame_stride
         ),
         files=SampleFiles(dataset.fps / config.frame_stride),
         open_tracker=functools.partial(_open_tracker, task.tracker) if task.tracker else None,
     )
+
+
+def _ema(state: StepState) -> dict[str, torch.Tensor]:
+    """The averaged generator's weights."""
+    return {
+        name.removeprefix(_EMA_PREFIX): value
+        for name, value in state.items()
+        if name.startswith(_EMA_PREFIX) and isinstance(value, torch.Tensor)
+    }
 
 
 def _open_tracker(spec: TrackerSpec) -> Tracker:

@@ -6,7 +6,8 @@ import torch
 
 from videogen.config.train import TrainConfig
 from videogen.errors import TrainingError
-from videogen.training.loop import Guard, Hooks, Meter, train
+from videogen.training.loop import Guard, Hooks, train
+from videogen.training.meter import Meter
 from videogen.training.parallel import Parallel
 
 

@@ -21,8 +21,9 @@ from videogen.storage.local import LocalStore
 from videogen.training import checkpoint
 from videogen.training.loop import train
 from videogen.training.parallel import Parallel
+from videogen.training.publisher import Outputs
 from videogen.training.samples import SampleFiles
-from videogen.training.session import Outputs, RunIdentity, Session
+from videogen.training.session import RunIdentity, Session
 
 CONFIG = TrainConfig(
     global_batch_size=7,
@@ -169,8 +170,9 @@ def run(
         take_pointer(LocalStore(root / "store"), identity.run_id, identity.lease_token)
     step = TinyStep(parallel)
     outputs = Outputs(
-        export=lambda directory: save_file(
-            step.ema.state_dict(), directory / "generator.safetensors"
+        export=lambda state, directory: save_file(
+            {name: state[f"ema.{name}"] for name in step.ema.state_dict()},
+            directory / "generator.safetensors",
         ),
         draw=lambda: np.zeros((4, 3, 8, 8, 3), np.uint8),
         files=SampleFiles(fps=8.0),
@@ -298,7 +300,7 @@ def test_a_crash_before_the_manifest_leaves_nothing_that_counts(tmp_path):
 
     step = TinyStep(Parallel())
     outputs = Outputs(
-        lambda directory: None, lambda: np.zeros((1, 1, 8, 8, 3), np.uint8), SampleFiles(8.0)
+        lambda *_: None, lambda: np.zeros((1, 1, 8, 8, 3), np.uint8), SampleFiles(8.0)
     )
     store = FailingStore(tmp_path / "store")
     take_pointer(store, IDENTITY.run_id, IDENTITY.lease_token)
@@ -344,19 +346,19 @@ def test_a_newer_format_is_refused(tmp_path):
     directory.mkdir()
     checkpoint.write_state(checkpoint.TrainingState(1, {}, {}, IDENTITY.document), directory)
     path = directory / "state.json"
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 2'))
-    with pytest.raises(TrainingError, match="format 2, newer than"):
+    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 3'))
+    with pytest.raises(TrainingError, match="format 3, newer than"):
         checkpoint.read_state(directory, IDENTITY.document)
 
 
 def test_a_checkpoint_that_cannot_be_written_is_one_error(tmp_path):
-    def fill_the_disk(_: Path) -> None:
+    def fill_the_disk(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     state = checkpoint.TrainingState(1, {}, {}, {})
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
-        checkpoint.write_checkpoint(state, lambda _: None, tmp_path / "file" / "c")
+        checkpoint.write_checkpoint(state, lambda *_: None, tmp_path / "file" / "c")
     with pytest.raises(TrainingError, match=r"at 1 clips.*No space left.*make room"):
         checkpoint.write_checkpoint(state, fill_the_disk, tmp_path / "c")
 
@@ -393,7 +395,9 @@ def test_samples_and_progress_are_told_with_clips_seen(tmp_path):
 def test_a_worker_of_an_owner_that_lost_its_lease_commits_nothing(tmp_path):
     store = LocalStore(tmp_path / "store")
     step = TinyStep(ALONE)
-    outputs = Outputs(lambda _: None, lambda: np.zeros((1, 1, 8, 8, 3), np.uint8), SampleFiles(8.0))
+    outputs = Outputs(
+        lambda *_: None, lambda: np.zeros((1, 1, 8, 8, 3), np.uint8), SampleFiles(8.0)
+    )
     take_pointer(store, IDENTITY.run_id, IDENTITY.lease_token)
     session = Session(IDENTITY, step, ALONE, store, outputs, Listener(None), tmp_path / "work")
     take_pointer(store, IDENTITY.run_id, "theirs")

@@ -1,0 +1,96 @@
+"""A run's checkpoints in the store: written, found again, verified.
+
+What counts as committed, and which checkpoint is best, is what the run's pointer says.
+"""
+
+import logging
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from videogen.errors import CorruptObjectError, ObjectMissingError
+from videogen.runs import manifest
+from videogen.runs.pointer import Committed, RunPointer
+from videogen.storage.base import ObjectStore
+from videogen.training.checkpoint import STATE_FILE, StateDocument, parse_document
+
+_log = logging.getLogger(__name__)
+
+
+def read_document(store: ObjectStore, checkpoint: Committed) -> StateDocument:
+    """The verified `state.json` of a committed checkpoint.
+
+    Raises `CorruptObjectError`, and `TrainingError` for a newer format.
+    """
+    files = manifest.read_manifest(store, checkpoint.prefix, checkpoint.manifest_sha256)
+    key = f"{checkpoint.prefix}/{STATE_FILE}"
+    try:
+        data = store.get(key).data
+    except ObjectMissingError as error:
+        raise CorruptObjectError(f"{store.root}/{key}: missing, but in the manifest") from error
+    if manifest.FileDigest.of_bytes(data) != files.get(STATE_FILE):
+        raise CorruptObjectError(f"{store.root}/{key}: differs from the manifest")
+    return parse_document(data, f"{store.root}/{key}")
+
+
+def newest_that_verifies(
+    store: ObjectStore, candidates: Iterable[Committed], directory: Path
+) -> Committed | None:
+    """Fetch the first candidate whose every file verifies into `directory`; None where none does.
+
+    One that does not is left out with a warning that names the object. A store that cannot be
+    reached is an error, not a corrupt checkpoint.
+    """
+    for candidate in candidates:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        try:
+            manifest.fetch(store, candidate.prefix, candidate.manifest_sha256, directory)
+        except CorruptObjectError as error:
+            _log.warning(
+                "checkpoint at %d clips does not verify, trying the one before it: %s",
+                candidate.clips_seen,
+                error,
+            )
+            continue
+        return candidate
+    return None
+
+
+class CheckpointWriter:
+    """Publishes checkpoints of one run, one at a time."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        pointer: RunPointer,
+        prefix: str,
+        *,
+        keep: int,
+        metric: str | None = None,
+    ) -> None:
+        """Write below `prefix`; keep the newest `keep`, and the one where `metric` was lowest."""
+        self._store = store
+        self._pointer = pointer
+        self._prefix = prefix
+        self._keep = keep
+        self._metric = metric
+
+    def commit(self, directory: Path, clips_seen: int, score: float | None = None) -> Committed:
+        """Upload a checkpoint's directory, move the pointer to it, delete those it pushes out.
+
+        `score` is the metric's value. The prefix is fresh, so that nothing that was committed is
+        ever written over.
+        """
+        prefix = f"{self._prefix}/{clips_seen:012d}-{secrets.token_hex(4)}"
+        sha256 = manifest.publish(self._store, prefix, directory)
+        committed = Committed(prefix, clips_seen, sha256, score)
+        for dropped in self._pointer.commit(committed, keep=self._keep, metric=self._metric):
+            self._delete(dropped)
+        return committed
+
+    def _delete(self, dropped: Committed) -> None:
+        self._store.delete(f"{dropped.prefix}/{manifest.MANIFEST}")
+        for found in list(self._store.list(f"{dropped.prefix}/")):
+            self._store.delete(found.key)
