@@ -78,7 +78,7 @@ class MocoganConfig(Section):
     ] = 0.1
 
 
-ModelConfig = Annotated[DcganConfig | R3ganVConfig, Field(discriminator="kind")]
+ModelConfig = Annotated[DcganConfig | MocoganConfig | R3ganVConfig, Field(discriminator="kind")]
 
 
 class AugmentConfig(Section):

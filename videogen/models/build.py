@@ -5,11 +5,16 @@ from dataclasses import dataclass
 
 import torch
 
-from videogen.config.train import DcganConfig, ModelConfig, R3ganVConfig
+from videogen.config.train import DcganConfig, MocoganConfig, ModelConfig, R3ganVConfig
 from videogen.errors import ConfigError
 from videogen.models.dcgan import DcganDiscriminator, DcganGenerator
 from videogen.models.discriminator import VideoDiscriminator
 from videogen.models.generator import VideoGenerator
+from videogen.models.mocogan import MocoganGenerator
+from videogen.models.mocogan_discriminators import (
+    MocoganClipDiscriminator,
+    MocoganFrameDiscriminator,
+)
 from videogen.models.r3gan_v import R3ganVDiscriminator, R3ganVGenerator
 
 MIN_SIZE = 32
@@ -39,6 +44,8 @@ def build_generator(
     match model:
         case DcganConfig():
             return DcganGenerator(model, size)
+        case MocoganConfig():
+            return MocoganGenerator(model, size)
         case R3ganVConfig():
             return R3ganVGenerator(model, size)
 
@@ -55,6 +62,11 @@ def build_discriminators(
     match model:
         case DcganConfig():
             return {"frame": DcganDiscriminator(model, size)}
+        case MocoganConfig():
+            return {
+                "frame": MocoganFrameDiscriminator(model, size),
+                "clip": MocoganClipDiscriminator(model, size, num_frames),
+            }
         case R3ganVConfig():
             if num_frames % model.tube_frames:
                 raise ConfigError(

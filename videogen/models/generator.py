@@ -13,6 +13,8 @@ CONTENT = "content"
 """The latent that says what is seen; truncation acts on it."""
 MOTION = "motion"
 """The latent that says how it moves: `(codes, features)`, one code every so many frames."""
+CATEGORY = "category"
+"""The latent of scores whose highest says of which category a clip is."""
 
 
 class VideoGenerator(nn.Module, ABC):

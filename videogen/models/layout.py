@@ -1,7 +1,11 @@
-"""How a network's weights lie in memory; its forward follows them."""
+"""How weights and pictures lie in memory: decided from outside, followed by every forward.
+
+A network starts contiguous; `to_channels_last` lays its weights out anew, and what is computed with
+them takes their layout. So no forward says which layout it wants.
+"""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -12,3 +16,18 @@ def to_channels_last(module: nn.Module) -> None:
         if parameter.dim() in _LAYOUTS:
             layout = _LAYOUTS[parameter.dim()]
             parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+def follow(x: Tensor, layer: nn.Module) -> Tensor:
+    """Pictures `(n c h w)` or clips `(n c t h w)`, laid out as the weight of a convolution is."""
+    weight = layer.weight
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{type(layer).__name__} has no weight to follow")
+    last = weight.stride(-1) != 1  # the axis of width is not the innermost one
+    return x.contiguous(memory_format=_LAYOUTS[x.dim()] if last else torch.contiguous_format)
+
+
+def to_contiguous(module: nn.Module) -> None:
+    """Lay out all weights, in place, as they were made: the width of a kernel as the last axis."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.contiguous()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from videogen.config.train import DcganConfig, R3ganVConfig
+from videogen.config.train import DcganConfig, MocoganConfig, R3ganVConfig
 from videogen.errors import CorruptObjectError
 from videogen.models.build import build_generator
 from videogen.models.export import GeneratorSpec, load_generator, save_generator
@@ -25,7 +25,11 @@ def exported(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("model", [SMALL, DcganConfig(base_channels=8)], ids=lambda one: one.kind)
+@pytest.mark.parametrize(
+    "model",
+    [SMALL, DcganConfig(base_channels=8), MocoganConfig(generator_channels=8)],
+    ids=lambda one: one.kind,
+)
 def test_a_loaded_generator_makes_the_same_pixels(model, tmp_path):
     generator = build_generator(model, (32, 32), 16).eval()
     save_generator(generator, tmp_path / "new" / "directory", spec_of(model))

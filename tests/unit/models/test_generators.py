@@ -3,7 +3,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from videogen.config.train import DcganConfig, R3ganVConfig
+from videogen.config.train import DcganConfig, MocoganConfig, R3ganVConfig
 from videogen.errors import ConfigError
 from videogen.models.build import build_discriminators, build_generator, build_networks
 from videogen.models.dcgan import slerp
@@ -14,7 +14,8 @@ from videogen.models.sampling import generate, to_pixels
 
 SMALL = R3ganVConfig(generator_channels=(32, 16), discriminator_channels=(32, 16))
 SMALL_DCGAN = DcganConfig(base_channels=8)
-MODELS = [SMALL, SMALL_DCGAN]
+SMALL_MOCOGAN = MocoganConfig(generator_channels=8, discriminator_channels=8)
+MODELS = [SMALL, SMALL_DCGAN, SMALL_MOCOGAN]
 
 
 def rng(seed=0):
