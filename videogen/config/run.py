@@ -16,9 +16,9 @@ from videogen.config.train import TrainConfig
 
 Stage = Literal["ingest", "train", "evaluate", "register"]
 STAGES: tuple[Stage, ...] = ("ingest", "train", "evaluate", "register")
-STAGE_FORMATS: dict[Stage, int] = {"ingest": 2, "train": 1, "evaluate": 1, "register": 1}
+STAGE_FORMATS: dict[Stage, int] = {"ingest": 2, "train": 2, "evaluate": 1, "register": 1}
 """Raised when a stage makes something else from the same config and inputs: for `ingest` when
-decoding, resizing, cutting or splitting change."""
+decoding, resizing, cutting or splitting change, for `train` when its checkpoints or its sums do."""
 
 
 class RunConfig(Section):

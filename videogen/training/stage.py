@@ -7,6 +7,7 @@ from time import monotonic
 from videogen.artifacts import CheckpointRef, DatasetRef
 from videogen.config.run import STAGE_FORMATS, RunConfig
 from videogen.config.sections import StorageConfig
+from videogen.config.train import TrainConfig
 from videogen.errors import CorruptObjectError, TrainingError
 from videogen.execution.ray_session import Cluster
 from videogen.progress import Progress, ProgressEvent
@@ -17,6 +18,7 @@ from videogen.tracking_spec import TrackerSpec
 from videogen.training import checkpoint, worker
 from videogen.training.checkpoint_store import read_document
 from videogen.training.launcher import launch
+from videogen.training.loop import SECONDS_PER_HOUR
 from videogen.training.session import RunIdentity
 
 
@@ -56,11 +58,7 @@ def train(  # noqa: PLR0913 - what a stage of a run is given
         final = _last(store, identity)
     run.lease.check()
     if final is None or final.clips_seen < config.train.total_clips:
-        seen = final.clips_seen if final else 0
-        raise TrainingError(
-            f"training of run {run.handle.run_id} was stopped at {seen:,} of "
-            f"{config.train.total_clips:,} clips; the same command goes on from there"
-        )
+        raise _unfinished(config.train, run.handle.run_id, final, monotonic() - began)
     progress(ProgressEvent("train", final.clips_seen, config.train.total_clips, "clips"))
     return CheckpointRef(
         run_id=run.handle.run_id,
@@ -76,6 +74,19 @@ def train(  # noqa: PLR0913 - what a stage of a run is given
         final_metrics=read_document(store, final).metrics,
         seconds=round(monotonic() - began, 3),
         mlflow_run_id=tracker.run_id if tracker else None,
+    )
+
+
+def _unfinished(
+    config: TrainConfig, run_id: str, final: Committed | None, seconds: float
+) -> TrainingError:
+    """Why there is no result yet, and that nothing is lost."""
+    hours, seen = config.max_hours, final.clips_seen if final else 0
+    over = hours is not None and seconds >= hours * SECONDS_PER_HOUR
+    why = f"stopped after train.max_hours ({hours:g})" if over else "was stopped"
+    return TrainingError(
+        f"training of run {run_id} {why} at {seen:,} of {config.total_clips:,} clips; the same "
+        "command goes on from there"
     )
 
 

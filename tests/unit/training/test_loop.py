@@ -1,5 +1,8 @@
+import dataclasses
 import itertools
+import time
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import pytest
 import torch
@@ -127,3 +130,39 @@ def test_the_guard_lets_single_skips_pass_and_ends_a_run_that_skips_most():
         guard.check({"skipped_steps": skipped}, clips)
     with pytest.raises(TrainingError, match=r"diverged before 160 clips.*train\.learning_rate"):
         guard.check({"skipped_steps": 18.0}, 160)
+
+
+def test_max_hours_end_the_run_at_the_first_report_after_them_with_a_checkpoint():
+    recorder, config = Recorder(), CONFIG.model_copy(update={"max_hours": 1e-9})
+    assert train(config, recorder, batches(), recorder.hooks(), parallel=Parallel()) == 8
+    assert recorder.seen[-1] == ("checkpoint", 8)
+
+
+def test_hours_are_counted_from_the_start_of_the_loop_and_by_the_first_worker_alone():
+    config = CONFIG.model_copy(update={"max_hours": 1.0})
+    recorder = Recorder()
+    assert train(config, recorder, batches(), recorder.hooks(), parallel=Parallel()) == 32
+    short, other = CONFIG.model_copy(update={"max_hours": 1e-9}), Parallel(rank=1)
+    assert train(short, Recorder(), batches(), recorder.hooks(), parallel=other) == 32
+
+
+def test_stalls_by_checkpoints_are_a_share_of_the_time_since_the_last_report():
+    meter = Meter(Parallel())
+    began = perf_counter()
+    with meter.stalled():
+        time.sleep(0.05)
+    time.sleep(0.05)
+    figures, _ = meter.read(stop=False)
+    elapsed = perf_counter() - began
+    assert 0.05 / elapsed <= figures["checkpoint_stall_fraction"] < 0.1 / elapsed
+    assert meter.read(stop=False)[0]["checkpoint_stall_fraction"] == 0
+
+
+def test_the_loop_counts_what_a_checkpoint_costs_in_the_report_that_follows():
+    recorder = Recorder()
+    hooks = dataclasses.replace(recorder.hooks(), checkpoint=lambda _: time.sleep(0.02))
+    train(CONFIG, recorder, batches(), hooks, parallel=Parallel())
+    stalls = [
+        entry[2]["checkpoint_stall_fraction"] for entry in recorder.seen if entry[0] == "report"
+    ]
+    assert [stall > 0 for stall in stalls] == [False, True, False, True]
