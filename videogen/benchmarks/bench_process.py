@@ -6,19 +6,18 @@ the pipe is closed, so also when this program is killed.
 """
 
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from videogen.config.settings import apply_environment
 from videogen.errors import StageFailedError, VideogenError
+from videogen.training.peak_memory import peak_rss_bytes
 
 Work = Callable[[], int]
 """One run; the frames that it went through. Sent to the process: a partial of module functions."""
@@ -107,16 +106,3 @@ def _timed(work: Work) -> Measured:
         cpu_seconds=time.process_time() - cpu_began,
         peak_rss_bytes=peak_rss_bytes(),
     )
-
-
-def peak_rss_bytes() -> int:
-    """The most memory this process has held resident.
-
-    From /proc where there is one: what `getrusage` says begins at what the parent held.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
