@@ -1,21 +1,23 @@
 """Adversarial losses and gradient penalties: pure, per clip, cited; whoever calls them averages.
 
 A logit is a real number: the discriminator ends without a sigmoid. "Real" logits come from clips
-of the data, "fake" ones from the generator.
+of the data, "fake" ones from the generator. Where a discriminator answers with a logit for each
+patch of a clip, the clip's loss is the mean over its patches.
 """
 
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 LossKind = Literal["bce", "mse", "relativistic"]
+Logits = Float[Tensor, "b *patches"]
 
 
 def discriminator_loss(
-    kind: LossKind, real_logits: Float[Tensor, " b"], fake_logits: Float[Tensor, " b"]
+    kind: LossKind, real_logits: Logits, fake_logits: Logits
 ) -> Float[Tensor, " b"]:
     """What the discriminator minimises, per pair of a real and a fake clip.
 
@@ -26,16 +28,14 @@ def discriminator_loss(
     """
     match kind:
         case "bce":
-            return F.softplus(-real_logits) + F.softplus(fake_logits)
+            return per_clip(F.softplus(-real_logits) + F.softplus(fake_logits))
         case "mse":
-            return 0.5 * ((real_logits - 1).square() + fake_logits.square())
+            return per_clip(0.5 * ((real_logits - 1).square() + fake_logits.square()))
         case "relativistic":
-            return F.softplus(fake_logits - real_logits)
+            return per_clip(F.softplus(fake_logits - real_logits))
 
 
-def generator_loss(
-    kind: LossKind, real_logits: Float[Tensor, " b"], fake_logits: Float[Tensor, " b"]
-) -> Float[Tensor, " b"]:
+def generator_loss(kind: LossKind, real_logits: Logits, fake_logits: Logits) -> Float[Tensor, " b"]:
     """What the generator minimises, per pair; only `relativistic` looks at the real logits.
 
     - `bce`: non-saturating, -log D(fake) (Goodfellow et al. 2014, section 3).
@@ -44,11 +44,11 @@ def generator_loss(
     """
     match kind:
         case "bce":
-            return F.softplus(-fake_logits)
+            return per_clip(F.softplus(-fake_logits))
         case "mse":
-            return 0.5 * (fake_logits - 1).square()
+            return per_clip(0.5 * (fake_logits - 1).square())
         case "relativistic":
-            return F.softplus(real_logits - fake_logits)
+            return per_clip(F.softplus(real_logits - fake_logits))
 
 
 def needs_real_logits(kind: LossKind) -> bool:
@@ -56,14 +56,26 @@ def needs_real_logits(kind: LossKind) -> bool:
     return kind == "relativistic"
 
 
-def gradient_penalty(
-    clips: Float[Tensor, "b t c h w"], logits: Float[Tensor, " b"]
-) -> Float[Tensor, " b"]:
+def category_loss(logits: Float[Tensor, "b k"], category: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """Cross entropy of the category that a fake was given, for both networks to minimise.
+
+    The bound on the mutual information of Chen et al. 2016 (eq. 5), up to a constant.
+    """
+    return F.cross_entropy(logits, category, reduction="none")
+
+
+def per_clip(values: Logits) -> Float[Tensor, " b"]:
+    """The mean over the patches of each clip."""
+    return values if values.dim() == 1 else values.flatten(1).mean(dim=1)
+
+
+def gradient_penalty(clips: Float[Tensor, "b t c h w"], logits: Logits) -> Float[Tensor, " b"]:
     """Zero-centred penalty: squared gradient norm of a frame, averaged over a clip's frames.
 
     R1 where the clips are real (Mescheder et al. 2018, eq. 9), R2 where they are fake (eq. 10);
-    both are in the objective of Huang et al. 2024. `clips` must require gradients and `logits` be
-    computed from them, clip by clip. The result can be differentiated again.
+    both are in the objective of Huang et al. 2024. Of patches the mean logit counts. `clips` must
+    require gradients and `logits` be computed from them, clip by clip (with batch norm, that each
+    has a share in the others' logits counts too). The result can be differentiated again.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), clips, create_graph=True)
+    (gradient,) = torch.autograd.grad(per_clip(logits).sum(), clips, create_graph=True)
     return gradient.square().sum(dim=(2, 3, 4)).mean(dim=1)

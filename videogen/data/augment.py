@@ -36,10 +36,12 @@ class Draws(NamedTuple):
 
 
 def augment(clips: Clips, config: AugmentConfig, probability: float, draws: Draws) -> Clips:
-    """Each kind of change on about `probability` of the clips, in [-1, 1] or a little beyond."""
+    """Each kind of change on about `probability` of the clips, in [-1, 1] or a little beyond.
+
+    `draws` are on the clips' device, one row a clip.
+    """
     if probability <= 0:
         return clips
-    draws = Draws(*(numbers.to(clips.device, clips.dtype) for numbers in draws))
     chosen = draws.chosen < probability
     clips = _where(
         chosen[:, 0], translate(clips, (2 * draws.shift - 1) * config.translation), clips
@@ -51,8 +53,8 @@ def augment(clips: Clips, config: AugmentConfig, probability: float, draws: Draw
 def translate(clips: Clips, shift: Float[Tensor, "b 2"]) -> Clips:
     """Shift (down, right) by shares of the frame, in whole pixels; black comes in (-1)."""
     batch, frames, channels, height, width = clips.shape
-    size = torch.tensor([height, width], device=shift.device)
-    rows, columns = (shift * size).round().long().unbind(1)
+    rows = (shift[:, 0] * height).round().long()
+    columns = (shift[:, 1] * width).round().long()
     row = torch.arange(height, device=clips.device) - rows[:, None]
     column = torch.arange(width, device=clips.device) - columns[:, None]
     outside = ((row < 0) | (row >= height))[:, :, None] | ((column < 0) | (column >= width))[

@@ -1,4 +1,4 @@
-"""Adam that skips a step by itself where a gradient is not finite, on all workers alike."""
+"""Adam that clips, and skips a step by itself where a gradient is not finite, on all workers."""
 
 import torch
 from torch import Tensor, nn
@@ -10,19 +10,34 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class GuardedAdam:
-    """Fused Adam over a network's parameters (Kingma & Ba 2015, no weight decay).
+    """Fused Adam over a network's parameters (Kingma & Ba 2015), with L2 and a limit of the norm.
 
     Whether any worker's gradient is not finite is reduced over the workers and handed to the fused
-    kernel as `found_inf`: nobody applies such a step, and the host never waits for the answer.
+    kernel as `found_inf`: nobody applies such a step. The norm's limit goes the same way, as
+    `grad_scale`, by which the kernel divides. The host waits for neither.
     """
 
-    def __init__(self, network: nn.Module, beta1: float, parallel: Parallel) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        beta1: float,
+        parallel: Parallel,
+        *,
+        weight_decay: float = 0.0,
+        max_norm: float | None = None,
+    ) -> None:
         self._names = [name for name, _ in network.named_parameters()]
         self._parameters = list(network.parameters())
         self._parallel = parallel
+        self._max_norm = max_norm
         self._beta1 = float(beta1)  # torch refuses integers
         self._adam = torch.optim.Adam(
-            self._parameters, lr=1.0, betas=(self._beta1, 0.5), eps=_EPSILON, fused=True
+            self._parameters,
+            lr=1.0,
+            betas=(self._beta1, 0.5),
+            eps=_EPSILON,
+            weight_decay=weight_decay,
+            fused=True,
         )
         self.skipped = torch.zeros((), device=parallel.device)
         """Steps that were not applied; 0-dim."""
@@ -32,20 +47,28 @@ class GuardedAdam:
         for group in self._adam.param_groups:
             group["lr"], group["betas"] = learning_rate, (self._beta1, beta2)
 
-    def step(self, loss: Tensor) -> None:
-        """Go down the gradient of a loss, unless it is not finite on some worker."""
+    def forget_gradients(self) -> None:
+        """Before the first backward of a step."""
         self._adam.zero_grad(set_to_none=True)
-        loss.backward()
+
+    def step(self) -> Tensor:
+        """Go down the gradients that were gathered, unless one is not finite on some worker.
+
+        Returns their norm before it was limited, 0-dim.
+        """
         gradients = [one.grad for one in self._parameters if one.grad is not None]
         norms = torch.stack(torch._foreach_norm(gradients))  # noqa: SLF001 - as clip_grad_norm_ does
-        bad = (~torch.isfinite(norms).all()).to(torch.float32)
-        bad = self._parallel.all_reduce(bad, "max")
+        norm: Tensor = torch.linalg.vector_norm(norms)
+        bad = self._parallel.all_reduce((~torch.isfinite(norm)).to(torch.float32), "max")
         self.skipped = self.skipped + bad
-        setattr(self._adam, "found_inf", bad)  # noqa: B010 - read by the fused kernel, undeclared
+        excess = None if self._max_norm is None else (norm / self._max_norm).clamp(min=1.0)
+        for attribute, value in (("found_inf", bad), ("grad_scale", excess)):
+            setattr(self._adam, attribute, value)  # read by the fused kernel, undeclared
         self._adam.step()
+        return norm
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Moments and counts by `PARAMETER.MOMENT`, and `skipped`."""
+        """Moments and counts by `PARAMETER.MOMENT`, and `skipped`: the live tensors."""
         state = {
             f"{name}.{moment}": self._adam.state[parameter][moment]
             for name, parameter in zip(self._names, self._parameters, strict=True)

@@ -5,6 +5,8 @@ of a step weights its loss by `b * world_size / B` (`weight`); the average is th
 the mean over all B clips, exactly as in a single process.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -56,6 +58,32 @@ class Parallel:
         return DistributedDataParallel(
             module, device_ids=device_ids, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
+
+    @contextmanager
+    def without_averaging(self, wrapped: Iterable[nn.Module]) -> Iterator[None]:
+        """Within it, gradients of wrapped modules add up here, and are sent to nobody yet.
+
+        The first backward outside averages all that has been added up.
+        """
+        with ExitStack() as stack:
+            for module in wrapped:
+                if isinstance(module, DistributedDataParallel):
+                    stack.enter_context(module.no_sync())
+            yield
+
+    @torch.no_grad()
+    def average_buffers(self, modules: Iterable[nn.Module], weight: float) -> None:
+        """Give all workers the mean of the modules' float buffers: batch norm's statistics.
+
+        Each counts by its `weight` (see `weight`); one collective, and none where there is nothing.
+        """
+        buffers = [one for module in modules for one in module.buffers() if one.is_floating_point()]
+        if self.world_size == 1 or not buffers:
+            return
+        flat = torch.cat([one.flatten() for one in buffers]) * weight
+        means = self.all_reduce(flat, "mean").split([one.numel() for one in buffers])
+        for buffer, mean in zip(buffers, means, strict=True):
+            buffer.copy_(mean.view_as(buffer))
 
     def all_reduce(self, tensor: Tensor, op: Reduction = "sum") -> Tensor:
         """The elementwise reduction over all workers; a new tensor, with no host sync."""

@@ -1,55 +1,46 @@
-"""One update of each network: the whole objective, for every model.
+"""One update of each network, for every model: what is drawn, made, judged, and gone down.
 
-Everything random in a step (latents, times, dropout, augmentation) is a function of the seed, the
-clips seen and the clip's place in the global batch, so neither a resume nor the number of workers
-changes it. Nothing here waits for the device: a gradient that is not finite makes the fused
-optimisers skip the step by themselves.
+Everything random in a step is a function of the seed, the clips seen and the clip's place in the
+global batch (`StepDraws`). Nothing here waits for the device: a gradient that is not finite makes
+the fused optimisers skip the step by themselves, and figures stay where they are.
+
+A worker computes its share at once, or in micro-batches whose gradients add up to the same: only
+batch norm, and what is random within a discriminator, know of the division.
 """
 
-import copy
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from videogen.config.train import TrainConfig
-from videogen.data.augment import Draws, augment
-from videogen.data.loading.order import RandomKey, Share
-from videogen.errors import TrainingError
-from videogen.losses import (
-    discriminator_loss,
-    generator_loss,
-    gradient_penalty,
-    needs_real_logits,
-)
+from videogen.data.loading.order import Share
 from videogen.models.build import Networks
-from videogen.models.discriminator import Judgement
 from videogen.models.generator import VideoGenerator
-from videogen.models.latents import draw
-from videogen.models.layout import to_channels_last
+from videogen.models.layout import to_channels_last, to_contiguous
+from videogen.training.compute import PLAIN, Compute
+from videogen.training.draws import StepDraws
+from videogen.training.ema import averaged_copy, ema_decay, follow
+from videogen.training.fakes import Kitchen
+from videogen.training.micro_batches import Means, MicroBatch, divided
+from videogen.training.objective import Critic, Objective, Seen, Terms
 from videogen.training.optimizer import GuardedAdam
 from videogen.training.parallel import Parallel
-from videogen.training.precision import FP32, Precision
 from videogen.training.schedules import cosine
+from videogen.training.seeing import Augmentation, Sight
+from videogen.training.state import Parts
 
 Scalar = bool | int | float | str | None
 Clips = Float[Tensor, "b t c h w"]
-Logits = Float[Tensor, " b"]
+Times = Float[Tensor, "b t"]
+Figures = dict[str, Tensor]
+"""0-dim tensors: means over a worker's clips, and gradients' norms."""
 
-_EMA_RAMP = 0.1
-"""The EMA's half-life is at most this share of the clips seen: early samples show progress."""
-_SEED_MASK = (1 << 63) - 1
-
-
-class _Judged(NamedTuple):
-    """What the discriminator said in its own update."""
-
-    real: Logits
-    fake: Logits
-    penalties: tuple[Tensor, Tensor] | None
-    """R1 and R2, each an estimate of the mean over all samples; None where there is none."""
+_TOTALS = {"discriminator_loss", "generator_loss"}
+"""Figures that are summed over discriminators; the others have their names where there are several.
+"""
 
 
 class TrainStep:
@@ -62,256 +53,218 @@ class TrainStep:
         parallel: Parallel,
         share: Share,
         *,
-        precision: Precision = FP32,
+        compute: Compute = PLAIN,
+        micro_batch_clips: int | None = None,
     ) -> None:
-        """Takes the networks over: moves them to the worker's device and wraps them."""
-        self.config, self.share, self.precision = config, share, precision
-        self._parallel = parallel
-        self._weight = parallel.weight(share.end - share.start, share.global_batch)
-        self._device = parallel.device
-        self._judges = dict(networks.discriminators)
-        views = {judge.view for judge in self._judges.values()}
-        self._sample_frames = config.num_frames if "clip" in views else 1
+        """Takes the networks over: moves them to the worker's device and wraps them.
+
+        `micro_batch_clips` is how many clips of its share a worker computes at once; None: all.
+        """
+        self.config, self.share = config, share
+        self._parallel, self._device = parallel, parallel.device
+        self._divided = divided(share.size, micro_batch_clips)
+        self._kitchen = Kitchen(config, networks)
         self.generator: VideoGenerator = networks.generator
+        self._judges = dict(networks.discriminators)
         self.discriminators = nn.ModuleDict(self._judges)
         for network in (self.generator, self.discriminators):
-            to_channels_last(network)
             network.to(self._device).train()
-        self._generator_ddp = parallel.wrap(self.generator)
-        self._judges_ddp = {name: parallel.wrap(one) for name, one in self._judges.items()}
-        self.ema: VideoGenerator = copy.deepcopy(self.generator).eval().requires_grad_(False)  # noqa: FBT003 - torch's own signature
-        self._generator_adam = GuardedAdam(self.generator, config.beta1, parallel)
-        self._discriminators_adam = GuardedAdam(self.discriminators, config.beta1, parallel)
-        self._clips_seen, self._gamma, self._augment_probability = 0, 0.0, 0.0
+        self._arrange(compute)
         self.set_progress(0)
 
     def set_progress(self, clips_seen: int) -> None:
         """Move every schedule, and all random numbers, to where the run is."""
         config, total = self.config, self.config.total_clips
-        self._clips_seen = clips_seen
-        self._gamma = cosine(config.gamma, clips_seen, total)
-        self._augment_probability = cosine(config.augment.probability, clips_seen, total)
+        self._draws = StepDraws(config.seed, self.share, self._device, clips_seen)
+        self._sights: dict[str, Sight] = {}
+        self._augmentation = Augmentation(
+            config.augment, cosine(config.augment.probability, clips_seen, total)
+        )
+        self._objective = Objective(
+            loss=config.loss,
+            gamma=cosine(config.gamma, clips_seen, total),
+            penalty_interval=config.penalty_interval,
+            step_index=clips_seen // config.global_batch_size,
+            autocast=lambda: self.compute.autocast(self._device),
+        )
         rate = cosine(config.learning_rate, clips_seen, total)
         beta2 = cosine(config.beta2, clips_seen, total)
         for adam in (self._generator_adam, self._discriminators_adam):
             adam.set(rate, beta2)
 
-    def update_discriminator(self, real: Clips, times: Float[Tensor, "b t"]) -> dict[str, Tensor]:
-        """One step of the discriminator against the generator as it is."""
-        with torch.no_grad(), self.precision.autocast(self._device):
-            fake = self._fake(self.generator, times, "discriminator")
-        fake = fake.float()
-        losses: list[Tensor] = []
-        metrics: dict[str, Tensor] = {}
-        for name in self._judges:
-            loss, figures = self._discriminator_loss(name, real, fake)
-            prefix = f"{name}_" if len(self._judges) > 1 else ""
-            metrics |= {f"{prefix}{figure}": value for figure, value in figures.items()}
-            losses.append(loss)
-        self._discriminators_adam.step(torch.stack(losses).sum() * self._weight)
-        return metrics
+    def update_discriminator(self, real: Clips, times: Times) -> Figures:
+        """One step of the discriminators against the generator as it is."""
+        means = Means(self.share.size)
+        self._discriminators_adam.forget_gradients()
+        wrapped = [critic.wrapped for critic in self._critics.values()]
+        for part in self._micro_batches("discriminator", times, wrapped):
+            with torch.no_grad(), self._objective.autocast():
+                fake = part.material.made_by(self._generator_run).float()
+            loss, figures = self._loss(self._objective.of_discriminator, part, real, fake)
+            (loss * part.weight).backward()
+            means.add(figures, part)
+        norm = self._discriminators_adam.step()
+        return {**means.read(), "discriminator_gradient_norm": norm}
 
-    def _discriminator_loss(
-        self, name: str, real: Clips, fake: Clips
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        real, fake = self._seen(name, real, "real"), self._seen(name, fake, "fake")
-        judged = self._judge(name, real, fake)
-        loss = discriminator_loss(self.config.loss, judged.real, judged.fake).mean()
-        metrics = {
-            "discriminator_loss": loss.detach(),
-            "real_logit": judged.real.detach().mean(),
-            "fake_logit": judged.fake.detach().mean(),
-        }
-        if judged.penalties is not None:
-            r1, r2 = judged.penalties
-            loss = loss + self._gamma / 2 * (r1 + r2)
-            metrics |= {"r1": r1.detach(), "r2": r2.detach()}
-        return loss, metrics
-
-    def update_generator(self, real: Clips, times: Float[Tensor, "b t"]) -> dict[str, Tensor]:
-        """One step of the generator against the discriminator as it is."""
-        with self.precision.autocast(self._device):
-            fake = self._fake(self._generator_ddp, times, "generator").float()
-        rng = self._rng(f"generator dropout {self.share.start}")
-        losses = [self._generator_loss(name, real, fake, rng) for name in self._judges]
-        loss = torch.stack(losses).sum()
-        self._generator_adam.step(loss * self._weight)
+    def update_generator(self, real: Clips, times: Times) -> Figures:
+        """One step of the generator against the discriminators as they are."""
+        means, firsts = Means(self.share.size), []
+        self._generator_adam.forget_gradients()
+        with _frozen(self.discriminators):
+            for part in self._micro_batches("generator", times, [self._generator_wrapped]):
+                with self._objective.autocast():
+                    fake = part.material.made_by(self._generator_wrapped).float()
+                loss, figures = self._loss(self._objective.of_generator, part, real, fake)
+                (loss * part.weight).backward()
+                means.add(figures, part)
+                firsts.append(fake[:, 0].detach())
+        norm = self._generator_adam.step()
         return {
-            "generator_loss": loss.detach(),
-            "real_diversity": _diversity(real),
-            "fake_diversity": _diversity(fake.detach()),
+            **means.read(),
+            "generator_gradient_norm": norm,
+            "real_diversity": _diversity(real[:, 0]),
+            "fake_diversity": _diversity(torch.cat(firsts)),
             "skipped_steps": self._generator_adam.skipped + self._discriminators_adam.skipped,
         }
 
-    def _generator_loss(self, name: str, real: Clips, fake: Clips, rng: torch.Generator) -> Tensor:
-        with self.precision.autocast(self._device):
-            fake_logits = self._judge_frozen(name, self._seen(name, fake, "fake"), rng)
-            real_logits = fake_logits
-            if needs_real_logits(self.config.loss):
-                with torch.no_grad():
-                    real_logits = self._judge_frozen(name, self._seen(name, real, "real"), rng)
-        return generator_loss(self.config.loss, real_logits.float(), fake_logits.float()).mean()
-
-    @torch.no_grad()
     def update_ema(self, clips_seen: int) -> None:
         """Let the averaged generator follow; half of the past is forgotten in a half-life."""
         config = self.config
+        share = self._parallel.weight(self.share.size, self.share.global_batch)
+        self._parallel.average_buffers([self.generator, self.discriminators], share)
         half_life = cosine(config.ema_half_life_clips, clips_seen, config.total_clips)
         decay = ema_decay(half_life, clips_seen, config.global_batch_size)
-        averaged: list[Tensor] = list(self.ema.parameters())
-        current: list[Tensor] = list(self.generator.parameters())
-        torch._foreach_lerp_(averaged, current, 1.0 - decay)
-        for mine, theirs in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
-            mine.copy_(theirs)
+        follow(self.ema, self.generator, decay)
 
     def state_dict(self) -> dict[str, Tensor | Scalar]:
-        """Everything that decides how training goes on, beside the clips seen: tensors by name."""
-        state: dict[str, Tensor | Scalar] = {}
-        for part, module in self._modules().items():
-            state |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
-        for part, adam in self._adams().items():
-            state |= {f"{part}.{name}": value for name, value in adam.state_dict().items()}
-        return {
-            name: value.detach().clone() if isinstance(value, Tensor) else value
-            for name, value in state.items()
-        }
+        """Everything that decides how training goes on, beside the clips seen.
+
+        The tensors are the step's own: copy them before the next update.
+        """
+        return {**self._stateful().tensors(), **self.compute.state()}
 
     def load_state_dict(self, state: Mapping[str, Tensor | Scalar]) -> None:
-        """Go on from that state exactly.
+        """Go on from that state exactly, computing as it was computed where that can be.
 
         Raises:
             TrainingError: it is not a state of such networks and optimisers.
         """
+        compute = self.compute.resumed(state)
+        if compute != self.compute:
+            self._arrange(compute)
         tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-        parts = [*self._modules(), *self._adams()]
-        unknown = [name for name in tensors if name.split(".", 1)[0] not in parts]
-        if unknown:
-            raise TrainingError(f"the checkpoint holds {unknown[0]!r}, which no such step has")
-        try:
-            for part, module in self._modules().items():
-                module.load_state_dict(_below(tensors, part), strict=True)
-            for part, adam in self._adams().items():
-                adam.load_state_dict(_below(tensors, part))
-        except (RuntimeError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise TrainingError(f"the checkpoint does not fit the networks: {reason}") from error
+        self._stateful().load(tensors)
 
-    def _modules(self) -> dict[str, nn.Module]:
-        return {
-            "generator": self.generator, "discriminators": self.discriminators, "ema": self.ema
-        }  # fmt: skip
-
-    def _adams(self) -> dict[str, GuardedAdam]:
-        return {
-            "generator_adam": self._generator_adam,
-            "discriminators_adam": self._discriminators_adam,
-        }  # fmt: skip
-
-    def _rng(self, purpose: str) -> torch.Generator:
-        """A CPU generator for this purpose at this place in the run."""
-        key = RandomKey.of("train step", self.config.seed, purpose)
-        word = int(key.draw(self._clips_seen, 1)[0])
-        return torch.Generator().manual_seed(word & _SEED_MASK)
-
-    def _fake(
-        self, generator: nn.Module, times: Float[Tensor, "b t"], purpose: str
-    ) -> Float[Tensor, "n f c h w"]:
-        """Fresh samples: the global batch is drawn, and this worker's part of it is made."""
-        frames = self._sample_frames
-        per_clip = times.shape[1] // frames
-        rng = self._rng(f"{purpose} latents")
-        # Clips start anywhere in the first `frames` frames, so that later times are learned too.
-        span = (frames - 1) * self.config.frame_stride + 1
-        shapes = self.generator.latent_shapes(frames + span if frames > 1 else 1)
-        latents = draw(shapes, self.share.global_batch * per_clip, rng)
-        starts = torch.rand(self.share.global_batch * per_clip, 1, generator=rng) * frames
-        mine = slice(self.share.start * per_clip, self.share.end * per_clip)
-        local = {name: value[mine].to(self._device) for name, value in latents.items()}
-        if frames == 1:
-            at = torch.zeros(times.numel(), 1, device=self._device)
-        else:
-            at = times + starts[mine].to(self._device)
-        fake: Tensor = generator(local, at)
-        return fake
-
-    def _seen(self, name: str, clips: Clips, kind: str) -> Clips:
-        """The clips as a discriminator sees them: cut into its samples, augmented."""
-        view = self._judges[name].view
-        if view == "frames":
-            clips = clips.flatten(0, 1).unsqueeze(1)
-        if view == "frame":
-            places = torch.rand(self.share.global_batch, generator=self._rng(f"{name} {kind}"))
-            places = places[self.share.start : self.share.end] * clips.shape[1]
-            index = places.long().to(clips.device)[:, None, None, None, None]
-            clips = clips.take_along_dim(index, dim=1)
-        if self._augment_probability <= 0:
-            return clips
-        per_clip = len(clips) // (self.share.end - self.share.start)
-        draws = Draws.of(self.share.global_batch * per_clip, self._rng(f"augment {name} {kind}"))
-        mine = draws.part(self.share.start * per_clip, self.share.end * per_clip)
-        return augment(clips, self.config.augment, self._augment_probability, mine)
-
-    def _judge(self, name: str, real: Clips, fake: Clips) -> "_Judged":
-        """Logits for the discriminator's own update, and the penalties on a part of the clips.
-
-        Clips take turns in being penalised, and count `penalty_interval`-fold: in expectation
-        that is the penalty on all. Their part is computed in fp32.
-        """
-        rng = self._rng(f"discriminator dropout {self.share.start}")
-        turn = self._penalty_turn(len(real))
-        parts = [part[index] for index in (turn, ~turn) for part in (real, fake)]
-        exact, rest = torch.cat(parts[:2]), torch.cat(parts[2:])
-        none = real.new_zeros(())  # every worker has the same figures, whoever's turn it is
-        penalties, logits = (none, none) if self._gamma > 0 else None, []
-        if len(exact):
-            logits.append(self._judges_ddp[name](exact.requires_grad_(), rng=rng).logits)
-            both = gradient_penalty(exact, logits[0]).chunk(2)
-            weight = self.config.penalty_interval / len(real)
-            penalties = both[0].sum() * weight, both[1].sum() * weight
-        if len(rest):
-            with self.precision.autocast(self._device):
-                logits.append(self._judges_ddp[name](rest, rng=rng).logits.float())
-        halves = [part.chunk(2) for part in logits]
-        return _Judged(
-            torch.cat([half[0] for half in halves]),
-            torch.cat([half[1] for half in halves]),
-            penalties,
+    def _arrange(self, compute: Compute) -> None:
+        """Lay the networks out, compile and wrap them; begin average and optimisers anew."""
+        self.compute = compute
+        lay_out = to_channels_last if compute.channels_last else to_contiguous
+        for network in (self.generator, self.discriminators):
+            lay_out(network)
+        if self._device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # shapes stay the same, so looking around pays
+        self._generator_run: nn.Module = self.generator
+        if compute.compiled:
+            self._generator_run = torch.compile(self.generator, dynamic=False)  # type: ignore[assignment] # a module for a module
+        self._generator_wrapped = self._parallel.wrap(self._generator_run)
+        # Wrapping gives all workers the first one's weights: the average begins with them.
+        self.ema: VideoGenerator = averaged_copy(self.generator)
+        self._critics = {
+            name: Critic(judge, self._parallel.wrap(judge)) for name, judge in self._judges.items()
+        }
+        self._generator_adam, self._discriminators_adam = (
+            GuardedAdam(
+                network,
+                self.config.beta1,
+                self._parallel,
+                weight_decay=self.config.weight_decay,
+                max_norm=self.config.max_gradient_norm,
+            )
+            for network in (self.generator, self.discriminators)
         )
 
-    def _penalty_turn(self, num_samples: int) -> Bool[Tensor, " n"]:
-        """Which of this worker's samples are penalised in this step."""
-        if self._gamma <= 0:
-            return torch.zeros(num_samples, dtype=torch.bool)
-        step_index = self._clips_seen // self.config.global_batch_size
-        first = self.share.start * num_samples // (self.share.end - self.share.start)
-        places = torch.arange(first, first + num_samples)
-        return (places + step_index) % self.config.penalty_interval == 0
+    def _stateful(self) -> Parts:
+        return Parts(
+            {"generator": self.generator, "discriminators": self.discriminators, "ema": self.ema},
+            {
+                "generator_adam": self._generator_adam,
+                "discriminators_adam": self._discriminators_adam,
+            },
+        )
 
-    def _judge_frozen(self, name: str, clips: Clips, rng: torch.Generator) -> Logits:
-        """Logits whose gradient reaches the clips and not the discriminator's weights."""
-        judge = self._judges[name]
-        weights = {weight: value.detach() for weight, value in judge.named_parameters()}
-        judged: Judgement = torch.func.functional_call(judge, weights, (clips,), {"rng": rng})
-        return judged.logits
+    def _micro_batches(
+        self, update: str, times: Times, wrapped: Iterable[nn.Module]
+    ) -> Iterator[MicroBatch]:
+        """The parts of an update; gradients are averaged over workers with the last one."""
+        modules = list(wrapped)
+        material = self._kitchen.material(update, self._draws, times)
+        for start, end in self._divided:
+            weight = self._parallel.weight(end - start, self.share.global_batch)
+            last = end == self.share.size
+            with nullcontext() if last else self._parallel.without_averaging(modules):
+                yield MicroBatch(start, end, material.part(start, end), weight)
+
+    def _loss(
+        self,
+        objective: Callable[[Critic, Seen, torch.Generator], Terms],
+        part: MicroBatch,
+        real: Clips,
+        fake: Clips,
+    ) -> tuple[Tensor, Figures]:
+        """The sum over discriminators, and their figures."""
+        losses: list[Tensor] = []
+        figures: Figures = {}
+        for name, critic in self._critics.items():
+            seen = self._seen(name, part, real[part.rows], fake)
+            masks = f"{objective.__name__} {name}"
+            rng = self._draws.masks(masks, self.share.start + part.start)
+            loss, found = objective(critic, seen, rng)
+            losses.append(loss)
+            prefix = f"{name}_" if len(self._critics) > 1 else ""
+            for figure, value in found.items():
+                key = figure if figure in _TOTALS else prefix + figure
+                figures[key] = figures[key] + value if key in figures else value
+        return torch.stack(losses).sum(), figures
+
+    def _seen(self, name: str, part: MicroBatch, real: Clips, fake: Clips) -> Seen:
+        """What a discriminator sees of some of the share's clips and their fakes."""
+        sights = self._sight(name, "real"), self._sight(name, "fake")
+        samples = sights[0].per_clip
+        categories = part.material.categories(self.generator)
+        if categories is not None:
+            categories = categories.repeat_interleave(samples)
+        first = (self.share.start + part.start) * samples
+        return Seen(
+            sights[0].of(real, part.start, part.end),
+            sights[1].of(fake, part.start, part.end),
+            categories,
+            range(first, first + len(real) * samples),
+        )
+
+    def _sight(self, name: str, kind: str) -> Sight:
+        """Drawn at its first use in a step."""
+        purpose = f"{name} {kind}"
+        if purpose not in self._sights:
+            self._sights[purpose] = Sight.drawn(
+                self._judges[name].view,
+                purpose,
+                self.config.num_frames,
+                self._draws,
+                self._augmentation,
+            )
+        return self._sights[purpose]
 
 
-def ema_decay(half_life_clips: float, clips_seen: int, batch_clips: int) -> float:
-    """What the average keeps of itself in a step of `batch_clips`; 0 with no half-life."""
-    half_life = min(half_life_clips, _EMA_RAMP * clips_seen)
-    return 0.5 ** (batch_clips / half_life) if half_life > 0 else 0.0
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Within it, gradients pass through the network and reach none of its weights."""
+    network.requires_grad_(False)  # noqa: FBT003 - torch's own signature
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)  # noqa: FBT003 - torch's own signature
 
 
-def _diversity(clips: Clips) -> Tensor:
-    """Mean absolute difference of neighbouring samples' first frames; near 0 after a collapse."""
-    first = clips[:, 0]
-    return (first - first.roll(1, dims=0)).abs().mean()
-
-
-def _below(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The tensors of one part, by their own names."""
-    prefix = f"{part}."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
+def _diversity(frames: Float[Tensor, "n c h w"]) -> Tensor:
+    """Mean absolute difference of neighbouring clips' first frames; near 0 after a collapse."""
+    return (frames - frames.roll(1, dims=0)).abs().mean()

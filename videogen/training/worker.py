@@ -19,12 +19,13 @@ from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.models.build import build_networks
 from videogen.models.export import GeneratorSpec, save_weights
 from videogen.models.sampling import generate
+from videogen.progress import ProgressEvent
 from videogen.storage.base import ObjectStore
 from videogen.storage.connect import open_store
 from videogen.tracking_spec import TrackerSpec
-from videogen.training import precision
 from videogen.training import step as steps
 from videogen.training.checkpoint import StepState
+from videogen.training.compute import decide
 from videogen.training.loop import train
 from videogen.training.parallel import Parallel
 from videogen.training.publisher import Outputs, Tracker
@@ -64,7 +65,7 @@ def _run(task: TrainTask, parallel: Parallel, channel: Channel, work_dir: Path) 
     store = open_store(task.storage)
     windows = _windows(task, store)
     share = Share(config.global_batch_size, parallel.world_size, parallel.rank)
-    step = _step(task, parallel, share)
+    step = _step(task, parallel, share, channel)
     session = Session(task.identity, step, parallel, store, _outputs(task, step), channel, work_dir)
     try:
         clips_seen = session.restore()
@@ -86,19 +87,24 @@ def _windows(task: TrainTask, store: ObjectStore) -> Windows:
     return Windows(snapshot, cache, shape, seed=config.seed)
 
 
-def _step(task: TrainTask, parallel: Parallel, share: Share) -> steps.TrainStep:
-    config = task.config.train
+def _step(task: TrainTask, parallel: Parallel, share: Share, channel: Channel) -> steps.TrainStep:
+    config, micro_batch_clips = task.config.train, task.config.execution.micro_batch_clips
     resolution = (task.dataset.height, task.dataset.width)
     networks = build_networks(config.model, resolution, config.num_frames, seed=config.seed)
     words = RandomKey.of("training", config.seed, parallel.rank).words
     torch.manual_seed(words[0] >> (64 - _SEED_BITS))
-    limit = environment_value("ONEDNN_MAX_CPU_ISA")
-    return steps.TrainStep(
+    compute = decide(
         config,
         networks,
         parallel,
-        share,
-        precision=precision.decide(config.precision, parallel.device, limit),
+        batch_clips=min(share.size, micro_batch_clips or share.size),
+        max_cpu_isa=environment_value("ONEDNN_MAX_CPU_ISA"),
+        warn=lambda message: channel.tell(
+            ProgressEvent("train", 0, config.total_clips, "clips", message)
+        ),
+    )
+    return steps.TrainStep(
+        config, networks, parallel, share, compute=compute, micro_batch_clips=micro_batch_clips
     )
 
 
@@ -152,6 +158,6 @@ def _decisions(
         f"{task.dataset.height}x{task.dataset.width} px at stride {config.frame_stride}; "
         f"{num_clips:,} clips; {workers} on {parallel.device.type} "
         f"({torch.get_num_threads()} threads each), {'+'.join(map(str, shares))} clips a step; "
-        f"{step.precision.reason}, channels-last; from {clips_seen:,} to "
+        f"{step.compute.reason}; from {clips_seen:,} to "
         f"{config.total_clips:,} clips"
     )

@@ -43,7 +43,8 @@ def _train(parallel: Parallel, share: Share) -> dict[str, torch.Tensor]:
         for network in ("generator", "discriminators")
         for name, parameter in getattr(step, network).named_parameters()
     }
-    return {**step.state_dict(), **gradients}
+    tensors = {k: v for k, v in step.state_dict().items() if isinstance(v, torch.Tensor)}
+    return {**tensors, **gradients}
 
 
 def _worker(rank: int, root: str) -> None:

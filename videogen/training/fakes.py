@@ -1,0 +1,62 @@
+"""Fakes of a step: what they are made of, and how the generator makes them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from videogen.config.train import TrainConfig
+from videogen.models.build import Networks
+from videogen.models.generator import VideoGenerator
+from videogen.training.draws import StepDraws
+
+Clips = Float[Tensor, "b t c h w"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Latents and times of one fake a clip; or of as many as a clip has frames, of one frame."""
+
+    latents: dict[str, Tensor]
+    times: Float[Tensor, "n f"]
+    per_clip: int = 1
+
+    def part(self, start: int, end: int) -> "Material":
+        """That of some of the clips."""
+        rows = slice(start * self.per_clip, end * self.per_clip)
+        latents = {name: value[rows] for name, value in self.latents.items()}
+        return Material(latents, self.times[rows], self.per_clip)
+
+    def made_by(self, generator: Callable[..., Tensor]) -> Clips:
+        """The fakes, as clips; where fakes are single frames, a clip is of unrelated ones."""
+        made = generator(self.latents, self.times)
+        return made if self.per_clip == 1 else made.view(-1, self.per_clip, *made.shape[2:])
+
+    def categories(self, generator: VideoGenerator) -> Int[Tensor, " b"] | None:
+        """Those that the clips were given; None where there are none, or frames are unrelated."""
+        return generator.categories(self.latents) if self.per_clip == 1 else None
+
+
+class Kitchen:
+    """Draws material: for whole clips, if any discriminator judges clips, else for frames."""
+
+    def __init__(self, config: TrainConfig, networks: Networks) -> None:
+        views = {judge.view for judge in networks.discriminators.values()}
+        self.frames = config.num_frames if "clip" in views else 1
+        self._per_clip = config.num_frames if views == {"frames"} else 1
+        span = (self.frames - 1) * config.frame_stride + 1
+        # Clips start anywhere in the first `frames` frames, so that later times are learned too.
+        reach = self.frames + span if self.frames > 1 else 1
+        self._shapes = networks.generator.latent_shapes(reach)
+
+    def material(self, purpose: str, draws: StepDraws, times: Float[Tensor, "b t"]) -> Material:
+        """For a share whose real clips have these times; other for each purpose."""
+        latents = draws.latents(purpose, self._shapes, self._per_clip)
+        if self.frames == 1:
+            at = torch.zeros(len(times) * self._per_clip, 1, device=draws.device)
+        else:
+            starts = draws.uniform(f"{purpose} starts")
+            at = times + starts[:, None] * self.frames
+        return Material(latents, at, self._per_clip)
