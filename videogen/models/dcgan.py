@@ -22,6 +22,7 @@ from videogen.config.train import DcganConfig
 from videogen.models.discriminator import Judgement, VideoDiscriminator, View
 from videogen.models.generator import CONTENT, Latents, VideoGenerator
 from videogen.models.latents import take_rows
+from videogen.models.layout import follow
 
 BASE_SIZE = 8
 _RGB = 3
@@ -67,7 +68,7 @@ class DcganGenerator(VideoGenerator):
         )
         x = F.leaky_relu(self.dense_norm(self.dense(walked.flatten(0, 1))), _SLOPE)
         x = rearrange(x, "n (c h w) -> n c h w", h=BASE_SIZE, w=BASE_SIZE)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = follow(x, self.stages[0].get_submodule("0"))
         for one in self.stages:
             x = one(x)
         frames: Tensor = x.unflatten(0, times.shape)
@@ -95,7 +96,7 @@ class DcganDiscriminator(VideoDiscriminator):
         self, clips: Float[Tensor, "b 1 c h w"], rng: torch.Generator | None = None
     ) -> Judgement:
         """How real each frame looks; dropout takes its masks from `rng`, and without one is off."""
-        x = rearrange(clips, "b 1 c h w -> b c h w").contiguous(memory_format=torch.channels_last)
+        x = follow(rearrange(clips, "b 1 c h w -> b c h w"), self.convs[0])
         for conv in self.convs:
             x = self._drop(F.leaky_relu(conv(x), _SLOPE), rng)
         return Judgement(self.dense(x.flatten(1))[:, 0])

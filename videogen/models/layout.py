@@ -19,8 +19,11 @@ def to_channels_last(module: nn.Module) -> None:
 
 
 def follow(x: Tensor, layer: nn.Module) -> Tensor:
-    """Pictures `(n c h w)` or clips `(n c t h w)`, laid out as the weight of a convolution is."""
-    weight = layer.weight
+    """Pictures `(n c h w)` or clips `(n c t h w)`, laid out as the weight of a convolution is.
+
+    The kernel must be larger than 1x1, which lies alike in both layouts.
+    """
+    weight = getattr(layer, "weight", None)
     if not isinstance(weight, Tensor):
         raise TypeError(f"{type(layer).__name__} has no weight to follow")
     last = weight.stride(-1) != 1  # the axis of width is not the innermost one

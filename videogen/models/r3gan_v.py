@@ -33,6 +33,7 @@ from videogen.models.blocks import (
 )
 from videogen.models.discriminator import Judgement, VideoDiscriminator, View
 from videogen.models.generator import CONTENT, MOTION, Latents, VideoGenerator
+from videogen.models.layout import follow
 from videogen.models.motion import MotionEncoder
 
 FUSED_SIZE = 8
@@ -111,7 +112,7 @@ class R3ganVGenerator(VideoGenerator):
 
     def _features(self, style: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
         x = self.project(style)[:, :, None, None] * self.basis
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = follow(x, self.stages[0].get_submodule("0.mix"))
         parts = zip(self.widen, self.modulate, self.stages, strict=True)
         for index, (widen, modulate, blocks) in enumerate(parts):
             if index:
@@ -177,12 +178,12 @@ class R3ganVDiscriminator(VideoDiscriminator):
         x = rearrange(
             clips, "b (n k) c (h p) (w q) -> (b n) (k c p q) h w", k=self.tube, p=PATCH, q=PATCH
         )
-        x = self.stages[0](self.read(x.contiguous(memory_format=torch.channels_last)))
+        x = self.stages[0](self.read(follow(x, self.read)))
         for index, widen in enumerate(self.widen, start=1):
             x = downsample(x)
             if index == self.fuse_before:
                 x = rearrange(x, "(b n) c h w -> b (n c) h w", b=len(clips))
-                x = x.contiguous(memory_format=torch.channels_last)
+                x = follow(x, self.read)
             x = self.stages[index](widen(x))
         return Judgement(self.judge(self.gather(x).flatten(1))[:, 0])
 
