@@ -1,22 +1,19 @@
 """Columns of a snapshot's rows straight from its Parquet parts, without a Python object per clip.
 
-Large parts go through a file, so that none is in memory whole; each is checked against the sha256
-that names it.
+The parts lie in files meanwhile, so that no more of them is in memory than a batch of rows, and
+columns can be read one after the other.
 """
 
 import hashlib
-import io
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -28,132 +25,124 @@ from videogen.storage.base import ObjectStore
 Digests = NDArray[np.uint8]
 """sha256 digests, (n 32)."""
 
-_DIGEST_BYTES = 32
-_BATCH_ROWS = 1 << 15
-_BUFFER_BYTES = 1 << 18
+DIGEST_BYTES = 32
+_BATCH_ROWS = 1 << 13
+_BUFFER_BYTES = 1 << 16
 _SMALL_PART_CLIPS = 1 << 14
-"""About 3 MB: read into memory at once, which is one request."""
+"""About 3 MB: one request, where a download of a file is several."""
 _PARTS_AT_ONCE = 4
 
 
-class PartColumns:
-    """What the loader needs of the rows of all parts, in the order of the parts; all splits."""
+class PartFiles:
+    """The rows of all parts, one part after the other; a context manager.
 
-    def __init__(self, num: int) -> None:
-        self.clip_id: Digests = np.empty((num, _DIGEST_BYTES), dtype=np.uint8)
-        self.sha256: Digests = np.empty((num, _DIGEST_BYTES), dtype=np.uint8)
-        self.shard = np.empty(num, dtype=np.int32)
-        """Places in `shards`."""
-        self.offset = np.empty(num, dtype=np.int64)
-        self.length = np.empty(num, dtype=np.int64)
-        self.frames = np.empty(num, dtype=np.int32)
-        self.is_train = np.empty(num, dtype=bool)
-        self._numbers: dict[bytes, int] = {}
-        self._numbering = threading.Lock()
-
-    @property
-    def shards(self) -> list[bytes]:
-        """sha256 of each shard, in the order of first sight."""
-        return list(self._numbers)
-
-    def set(self, start: int, batch: pa.RecordBatch) -> None:
-        """Fill the rows from `start` on."""
-        rows = slice(start, start + len(batch))
-        self.clip_id[rows] = _digests(batch.column("clip_id"))
-        self.sha256[rows] = _digests(batch.column("sha256"))
-        self.shard[rows] = self._numbered(batch.column("shard").dictionary_encode())
-        self.offset[rows] = _numbers(batch.column("offset"))
-        self.length[rows] = _numbers(batch.column("length"))
-        self.frames[rows] = _numbers(batch.column("frames"))
-        split = batch.column("split").cast(pa.string())
-        self.is_train[rows] = _numbers(pc.equal(split, "train"))
-
-    def _numbered(self, shards: pa.DictionaryArray) -> NDArray[np.int32]:
-        with self._numbering:
-            numbers = [
-                self._numbers.setdefault(digest, len(self._numbers))
-                for digest in shards.dictionary.to_pylist()
-            ]
-        return np.asarray(numbers, dtype=np.int32)[_numbers(shards.indices)]
-
-
-def read_parts(store: ObjectStore, dataset: str, parts: tuple[Part, ...]) -> PartColumns:
-    """The rows of all parts.
-
-    Raises `CorruptObjectError` where a part is not what its name or its snapshot says,
-    `DatasetError` where its format is newer, and as the store does.
+    The parts are fetched to files, and each is checked against the sha256 that names it.
     """
-    starts = np.cumsum([0, *(part.clips for part in parts)]).tolist()
-    columns = PartColumns(starts[-1])
-    with ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="parts") as threads:
-        read = [
-            threads.submit(_read_part, store, dataset, part, columns, start)
-            for part, start in zip(parts, starts, strict=False)
-        ]
+
+    def __init__(self, store: ObjectStore, dataset: str, parts: Sequence[Part]) -> None:
+        self._store = store
+        self._dataset = dataset
+        self._parts = parts
+        self._directory = tempfile.TemporaryDirectory(prefix="videogen-parts-")
+
+    def __enter__(self) -> Self:
+        """Fetch all.
+
+        Raises `CorruptObjectError` where one is not what its name says, and as the store does.
+        """
         try:
-            for one in read:
-                one.result()
-        finally:
-            threads.shutdown(cancel_futures=True)
-    return columns
+            with ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="parts") as threads:
+                fetched = [threads.submit(self._fetch, part) for part in self._parts]
+                try:
+                    for one in fetched:
+                        one.result()
+                finally:
+                    threads.shutdown(cancel_futures=True)
+        except BaseException:
+            self._directory.cleanup()
+            raise
+        return self
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._directory.cleanup()
 
-def _read_part(
-    store: ObjectStore, dataset: str, part: Part, columns: PartColumns, start: int
-) -> None:
-    key = part_key(dataset, part.sha256)
-    row = start
-    with _opened(store, dataset, part) as file:
-        for batch in _batches(file, key):
-            if row + len(batch) <= start + part.clips:
-                columns.set(row, batch)
-            row += len(batch)
-    if row != start + part.clips:
-        raise CorruptObjectError(
-            f"{key} in {store.root} has {row - start} rows, its snapshot says {part.clips}: "
-            f"{mend(dataset)}"
-        )
+    def __len__(self) -> int:
+        """Rows, as the snapshot says."""
+        return sum(part.clips for part in self._parts)
 
+    def batches(self, *names: str) -> Iterator[tuple[slice, pa.RecordBatch]]:
+        """These columns, a few thousand rows at a time, with the places of the rows.
 
-@contextmanager
-def _opened(store: ObjectStore, dataset: str, part: Part) -> Iterator[BinaryIO]:
-    """The verified bytes of a part."""
-    key = part_key(dataset, part.sha256)
-    with tempfile.TemporaryDirectory(prefix="videogen-part-") as directory:
-        if part.clips <= _SMALL_PART_CLIPS:
-            file: BinaryIO = io.BytesIO(store.get(key).data)
-        else:
-            path = Path(directory) / "part.parquet"
-            store.download(key, path)
-            file = path.open("rb")
-        with file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:
+        Raises `CorruptObjectError` where a file does not hold what the snapshot says, and
+        `DatasetError` where its format is newer.
+        """
+        end = 0
+        for part in self._parts:
+            start, end = end, end + part.clips
+            for batch in self._batches_of(part, names):
+                rows = slice(start, start + len(batch))
+                start = rows.stop
+                if start <= end:
+                    yield rows, batch
+            if start != end:
                 raise CorruptObjectError(
-                    f"{key} in {store.root} does not match its name: {mend(dataset)}"
+                    f"{self._name(part)} has {part.clips + start - end} rows, its snapshot says "
+                    f"{part.clips}: {mend(self._dataset)}"
                 )
-            file.seek(0)
-            yield file
+
+    def _fetch(self, part: Part) -> None:
+        key, path = part_key(self._dataset, part.sha256), self._path(part)
+        if part.clips <= _SMALL_PART_CLIPS:
+            path.write_bytes(self._store.get(key).data)
+        else:
+            self._store.download(key, path)
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != part.sha256:
+            raise CorruptObjectError(
+                f"{self._name(part)} does not match its name: {mend(self._dataset)}"
+            )
+
+    def _batches_of(self, part: Part, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            with pq.ParquetFile(
+                self._path(part), buffer_size=_BUFFER_BYTES, pre_buffer=False
+            ) as file:
+                check_schema_version(file.schema_arrow, self._name(part))
+                yield from file.iter_batches(
+                    batch_size=_BATCH_ROWS, columns=list(names), use_threads=False
+                )
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise CorruptObjectError(
+                f"{self._name(part)} does not hold rows of clips: {error}: {mend(self._dataset)}"
+            ) from error
+
+    def _path(self, part: Part) -> Path:
+        return Path(self._directory.name) / part.sha256
+
+    def _name(self, part: Part) -> str:
+        return f"{part_key(self._dataset, part.sha256)} in {self._store.root}"
 
 
-def _batches(file: BinaryIO, key: str) -> Iterator[pa.RecordBatch]:
-    try:
-        source = pq.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-        check_schema_version(source.schema_arrow, key)
-        yield from source.iter_batches(
-            batch_size=_BATCH_ROWS,
-            columns=["clip_id", "shard", "offset", "length", "frames", "sha256", "split"],
-            use_threads=False,
-        )
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise CorruptObjectError(f"{key} does not hold rows of clips: {error}") from error
-
-
-def _digests(column: pa.FixedSizeBinaryArray) -> Digests:
+def digests(column: pa.FixedSizeBinaryArray) -> Digests:
+    """A column of sha256."""
     _, values = column.buffers()
-    first = column.offset * _DIGEST_BYTES
-    rows = np.frombuffer(values, np.uint8, len(column) * _DIGEST_BYTES, first)
-    return rows.reshape(-1, _DIGEST_BYTES)
+    first = column.offset * DIGEST_BYTES
+    rows = np.frombuffer(values, np.uint8, len(column) * DIGEST_BYTES, first)
+    return rows.reshape(-1, DIGEST_BYTES)
 
 
-def _numbers(column: pa.Array) -> NDArray[Any]:
+def numbers(column: pa.Array) -> NDArray[Any]:
+    """A column of numbers."""
     return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def coded(column: pa.Array) -> tuple[list[Any], NDArray[np.int32]]:
+    """A column of few values: each once, and where each row's is among them."""
+    column = column.dictionary_encode()
+    return column.dictionary.to_pylist(), numbers(column.indices)

@@ -119,9 +119,43 @@ class ClipLayout:
     """Of the first frame, from the member's start."""
     offsets: tuple[int, ...]
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a frame, (h w c)."""
+        return (self.height, self.width, self.channels)
 
-def read_layout(data: bytes | memoryview) -> ClipLayout:
-    """Parse a member's head. Raises `CorruptObjectError`, or `DatasetError` for a newer format."""
+    def wanted(self, start: int = 0, stride: int = 1, num: int | None = None) -> range:
+        """Frames `start`, `start + stride`, …; `num` None takes all that are left.
+
+        Raises `ValueError` for frames that are not there.
+        """
+        wanted = range(start, self.num_frames, stride)
+        wanted = wanted if num is None else wanted[:num]
+        if start < 0 or not wanted or (num is not None and len(wanted) < num):
+            raise ValueError(
+                f"frames {start} + {stride} k, {num} of them, of a clip of {self.num_frames}"
+            )
+        return wanted
+
+    def span(self, wanted: range) -> tuple[int, int]:
+        """The bytes [start, end) of the member that hold those frames, and those between."""
+        return (
+            self.first_byte + self.offsets[wanted[0]],
+            self.first_byte + self.offsets[wanted[-1] + 1],
+        )
+
+
+def head_bytes(num_frames: int) -> int:
+    """How much of a member `read_layout` needs."""
+    return _HEADER.size + 4 * (num_frames + 1)
+
+
+def read_layout(data: bytes | memoryview, length: int | None = None) -> ClipLayout:
+    """Parse a member of `length` bytes, by default all of `data`, which may be its head alone.
+
+    Raises `CorruptObjectError`, or `DatasetError` for a newer format.
+    """
+    length = len(data) if length is None else length
     if len(data) < _HEADER.size or bytes(data[: len(MAGIC)]) != MAGIC:
         raise CorruptObjectError("a clip does not begin as a .frames member: ingest again")
     _, version, codec, order, num, height, width, channels = _HEADER.unpack_from(data)
@@ -130,15 +164,16 @@ def read_layout(data: bytes | memoryview) -> ClipLayout:
             f"a clip is of .frames format {version} (codec {codec}), this videogen reads up to "
             f"{FORMAT_VERSION}: update videogen"
         )
-    first_byte = _HEADER.size + 4 * (num + 1)
+    first_byte = head_bytes(num)
     if first_byte > len(data):
         raise CorruptObjectError("a clip ends within its offset table: ingest again")
     offsets = tuple(np.frombuffer(data, dtype="<u4", count=num + 1, offset=_HEADER.size).tolist())
-    if first_byte + offsets[-1] != len(data) or any(
-        end < start for start, end in pairwise(offsets)
-    ):
+    if first_byte + offsets[-1] != length or any(end < start for start, end in pairwise(offsets)):
         raise CorruptObjectError("a clip's offset table does not match its length: ingest again")
-    return ClipLayout(_CODECS[codec], num, height, width, channels, first_byte, offsets)
+    layout = ClipLayout(_CODECS[codec], num, height, width, channels, first_byte, offsets)
+    if layout.codec == "raw" and offsets[-1] != num * height * width * channels:
+        raise CorruptObjectError("a raw clip's length does not match its shape: ingest again")
+    return layout
 
 
 def read_frames(
@@ -150,24 +185,32 @@ def read_frames(
     `read_layout` does.
     """
     layout = read_layout(data)
-    wanted = range(start, layout.num_frames, stride)
-    wanted = wanted if num is None else wanted[:num]
-    if start < 0 or not wanted or (num is not None and len(wanted) < num):
-        raise ValueError(
-            f"frames {start} + {stride} k, {num} of them, of a clip of {layout.num_frames}"
-        )
-    shape = (layout.height, layout.width, layout.channels)
-    if layout.codec == "raw":
-        size = shape[0] * shape[1] * shape[2]
-        if layout.offsets[-1] != size * layout.num_frames:
-            raise CorruptObjectError("a raw clip's length does not match its shape: ingest again")
-        every = np.frombuffer(data, dtype=np.uint8, offset=layout.first_byte)
-        return every.reshape(-1, *shape)[start : wanted[-1] + 1 : stride].copy()
-    frames = np.empty((len(wanted), *shape), dtype=np.uint8)
-    view = memoryview(data)[layout.first_byte :]
-    for place, index in enumerate(wanted):
-        frames[place] = _decode(view[layout.offsets[index] : layout.offsets[index + 1]], shape)
+    wanted = layout.wanted(start, stride, num)
+    frames = np.empty((len(wanted), *layout.shape), dtype=np.uint8)
+    first, end = layout.span(wanted)
+    decode_frames(layout, memoryview(data)[first:end], wanted, frames)
     return frames
+
+
+def decode_frames(
+    layout: ClipLayout, data: bytes | memoryview, wanted: range, into: Frames
+) -> None:
+    """Decode the frames of `layout.span(wanted)`, whose bytes are `data`, into uint8 (t h w c).
+
+    Raises `CorruptObjectError` where a frame is not what the layout says.
+    """
+    if into.shape != (len(wanted), *layout.shape):
+        raise CorruptObjectError(
+            f"a clip's frames are {layout.shape}, where {into.shape[1:]} is asked for: ingest again"
+        )
+    if layout.codec == "raw":
+        every = np.frombuffer(data, dtype=np.uint8).reshape(-1, *layout.shape)
+        into[:] = every[:: wanted.step]
+        return
+    view, origin = memoryview(data), layout.offsets[wanted[0]]
+    for frame, index in zip(into, wanted, strict=True):
+        start, end = layout.offsets[index], layout.offsets[index + 1]
+        _decode(view[start - origin : end - origin], frame)
 
 
 def _encode(codec: Codec, frame: Frame) -> bytes:
@@ -181,11 +224,10 @@ def _encode(codec: Codec, frame: Frame) -> bytes:
     )
 
 
-def _decode(data: memoryview, shape: tuple[int, int, int]) -> Frame:
+def _decode(data: memoryview, into: Frame) -> None:
     try:
-        frame: Frame = simplejpeg.decode_jpeg(data, colorspace="RGB")
+        frame: Frame = simplejpeg.decode_jpeg(data, colorspace="RGB", buffer=into)
     except ValueError as error:
         raise CorruptObjectError(f"a frame is not a JPEG: {error}: ingest again") from error
-    if frame.shape != shape:
-        raise CorruptObjectError(f"a frame is {frame.shape}, not {shape}: ingest again")
-    return frame
+    if frame.shape != into.shape:
+        raise CorruptObjectError(f"a frame is {frame.shape}, not {into.shape}: ingest again")
