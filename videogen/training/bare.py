@@ -4,6 +4,8 @@ No loader, no store, no metrics, no checkpoints, one process: what `videogen ben
 whole pipeline against, and what `python -m videogen.training.bench` times on a bare GPU machine.
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter, process_time
 
@@ -15,11 +17,13 @@ from videogen.config.settings import environment_value
 from videogen.config.train import TrainConfig
 from videogen.data.loading.order import Share
 from videogen.models.build import build_networks
-from videogen.training import precision
+from videogen.training.compute import decide
 from videogen.training.flops import FlopCount
 from videogen.training.parallel import Parallel
 from videogen.training.peak_memory import peak_rss_bytes
 from videogen.training.step import TrainStep
+
+_log = logging.getLogger(__name__)
 
 _NUM_BATCHES = 2
 _WARM_UP_STEPS = 2
@@ -51,23 +55,39 @@ class BareFigures:
 class BareCore:
     """One worker's step, as the stage trains it, and clips for it to train on."""
 
-    def __init__(self, config: TrainConfig, size: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        size: int,
+        device: torch.device,
+        *,
+        micro_batch_clips: int | None = None,
+        warn: Callable[[str], None] = _log.warning,
+    ) -> None:
         """Networks for frames of `size` pixels square, on a device.
 
-        Raises `ConfigError` where the model makes no such frames.
+        Raises `ConfigError` where the model makes no such frames, or cannot be compiled and must.
         """
         self.config = config
         self._device = device
         networks = build_networks(config.model, (size, size), config.num_frames, seed=config.seed)
-        limit = environment_value("ONEDNN_MAX_CPU_ISA")
-        decided = precision.decide(config.precision, device, limit)
-        self.decided = decided.reason
+        parallel = Parallel(device=device)
+        compute = decide(
+            config,
+            networks,
+            parallel,
+            batch_clips=micro_batch_clips or config.global_batch_size,
+            max_cpu_isa=environment_value("ONEDNN_MAX_CPU_ISA"),
+            warn=warn,
+        )
+        self.decided = compute.reason
         self.step = TrainStep(
             config,
             networks,
-            Parallel(device=device),
+            parallel,
             Share(config.global_batch_size),
-            precision=decided,
+            compute=compute,
+            micro_batch_clips=micro_batch_clips,
         )
         shape = (config.global_batch_size, config.num_frames, 3, size, size)
         rng = torch.Generator().manual_seed(config.seed)

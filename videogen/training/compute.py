@@ -23,7 +23,8 @@ Warn = Callable[[str], None]
 
 _MIN_BF16_GAIN = 1.1
 """So many times as fast must bf16 be to be taken: it costs accuracy."""
-_MIN_LAYOUT_GAIN = 1.03
+_MIN_LAYOUT_GAIN = 1.05
+"""So many times as fast must contiguous be: what comes close is decided alike in every run."""
 _MIN_COMPILE_GAIN = 1.05
 _ISAS_WITHOUT_LIMIT = {"", "ALL", "DEFAULT"}
 _ISA_PARTS_WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10")
@@ -122,18 +123,23 @@ def decide(
 
 
 def _by_time(config: TrainConfig, probe: Probe, unit: str, *, bf16: bool) -> Compute:
-    """The fastest format and layout of those that are open; `unit` is for the reason."""
-    open_formats = {"auto": (False, True) if bf16 else (False,), "fp32": (False,), "bf16": (True,)}
-    formats = open_formats[config.precision]
+    """The fastest format and layout of those that are open; `unit` is for the reason.
+
+    With a precision in the config nothing is timed: two starts then compute bit by bit the same.
+    """
+    if config.precision != "auto":
+        chosen = Format(config.precision == "bf16", channels_last=True)
+        return Compute(*chosen, reason=f"{_label(chosen)}, {config.precision} as configured")
+    formats = (False, True) if bf16 else (False,)
     times = probe.seconds([Format(one, last) for one in formats for last in (False, True)])
     best = {one: _faster_layout(times, bf16=one) for one in formats}
-    chosen, why = best[formats[0]], unit
-    if config.precision != "auto":
-        why = f"{config.precision} as configured"
-    elif len(formats) > 1:
+    chosen, why = best[False], unit
+    if bf16:
         gain = times[best[False]] / times[best[True]]
         chosen = best[gain >= _MIN_BF16_GAIN]
-        why = f"bf16 {gain:.1f} times fp32 ({unit})"
+        why = f"{gain:.1f} times fp32 ({unit})"
+        if not chosen.bf16:
+            why = f"bf16 is only {gain:.1f} times as fast ({unit})"
     other = chosen._replace(channels_last=not chosen.channels_last)
     layout = f"{times[other] / times[chosen]:.1f} times {_layout(other)}"
     return Compute(*chosen, reason=f"{_label(chosen)}: {why}, {layout}")
@@ -141,7 +147,7 @@ def _by_time(config: TrainConfig, probe: Probe, unit: str, *, bf16: bool) -> Com
 
 def _faster_layout(times: Mapping[Format, float], *, bf16: bool) -> Format:
     contiguous, last = Format(bf16, channels_last=False), Format(bf16, channels_last=True)
-    return last if times[contiguous] >= _MIN_LAYOUT_GAIN * times[last] else contiguous
+    return contiguous if times[last] >= _MIN_LAYOUT_GAIN * times[contiguous] else last
 
 
 def _compiled(
