@@ -138,7 +138,7 @@ class BareCore:
         """Floating-point operations of the next step, which is done uncompiled."""
         with torch.compiler.set_stance("force_eager"), FlopCount() as count:
             self.run(1)
-        return count.total
+        return int(count.total)
 
     @property
     def _clips_seen(self) -> int:

@@ -39,11 +39,19 @@ class BenchRequest:
     size: int
     device: torch.device
     seconds: float
+    micro_batch_clips: int | None = None
 
 
 def bench(request: BenchRequest) -> BareFigures:
     """Time it in this process. Raises `ConfigError` where the model makes no such frames."""
-    return BareCore(request.config, request.size, request.device).measure(request.seconds)
+    core = BareCore(
+        request.config,
+        request.size,
+        request.device,
+        micro_batch_clips=request.micro_batch_clips,
+        warn=lambda message: print(f"warning: {message}", file=sys.stderr),
+    )
+    return core.measure(request.seconds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,15 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=64, help="pixels a side")
     parser.add_argument("--frames", type=int, default=16, help="of a clip")
     parser.add_argument("--batch", type=int, default=16, help="clips a step")
+    parser.add_argument("--micro-batch", type=int, help="clips at once; by default all of a step")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long to measure")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--compile", choices=("auto", "on", "off"), default="auto")
-    parser.add_argument(
-        "--device", help="cpu, cuda, cuda:1, …; by default a GPU if there is one"
-    )
-    parser.add_argument(
-        "--threads", type=int, help="of this process; by default as torch chooses"
-    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, …; by default a GPU if there is one")
+    parser.add_argument("--threads", type=int, help="of this process; by default as torch chooses")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser
 
@@ -109,9 +114,11 @@ def _request(options: argparse.Namespace) -> BenchRequest:
         raise ConfigError(f"{place}: {first['msg']}, and not {first['input']!r}") from error
     except RuntimeError as error:
         raise ConfigError(f"--device {options.device!r}: {_first_line(error)}") from error
+    if options.micro_batch is not None and options.micro_batch < 1:
+        raise ConfigError(f"--micro-batch {options.micro_batch}: give at least 1")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"--device {device}: this torch ({torch.__version__}) sees no GPU")
-    return BenchRequest(config, options.size, device, options.seconds)
+    return BenchRequest(config, options.size, device, options.seconds, options.micro_batch)
 
 
 def _machine(device: torch.device) -> dict[str, str | int]:

@@ -1,5 +1,6 @@
 """The bare core's bench: it runs with nothing but its five libraries, and counts what is done."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def test_the_core_trains_where_only_torch_numpy_pydantic_einops_and_jaxtyping_ar
     ("options", "message"),
     [
         ("--size 40", "makes square frames of 32, 64, 128 or 256 px"),
+        ("--micro-batch 0", "--micro-batch 0: give at least 1"),
         ("--batch 0", "global_batch_size: Input should be greater than or equal to 1"),
         ("--device tpu", "--device 'tpu'"),
     ],
@@ -110,7 +112,7 @@ def test_the_bare_core_does_the_whole_step_penalties_too() -> None:
     costs = []
     for config in (with_r1, without):
         core = BareCore(config, 32, torch.device("cpu"))
-        before = {name: value for name, value in core.step.state_dict().items()}
+        before = copy.deepcopy(dict(core.step.state_dict()))
         costs.append(core.count_flop())
         after = core.step.state_dict()
         moved = {
