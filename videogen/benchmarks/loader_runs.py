@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from videogen.config.sections import StorageConfig
+from videogen.data.loading.clip_index import open_clips
 from videogen.data.loading.loader import Loader, Windows, WindowShape, to_unit_range
 from videogen.data.loading.order import Share
 from videogen.data.loading.shard_cache import ShardCache
@@ -122,9 +123,9 @@ def _warm_windows(source: Source) -> Windows:
 def _windows(source: Source, directory: Path) -> Windows:
     """Windows that are decoded each time, however small the dataset is."""
     store = open_store(StorageConfig(root=source.root, endpoint_url=source.endpoint_url))
-    snapshot = load_snapshot(store, source.dataset, source.snapshot)
+    clips = open_clips(store, source.dataset, source.snapshot)
     cached = ShardCache(store, directory, max_bytes=_CACHE_BYTES)
-    return Windows(snapshot, cached, _SHAPE, seed=0, memory_bytes=0)
+    return Windows(clips, cached, _SHAPE, seed=0, memory_bytes=0)
 
 
 def _decoded(source: Source) -> Iterator[Frames]:

@@ -12,10 +12,10 @@ from videogen.artifacts import DatasetRef
 from videogen.config.run import RunConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings, environment_value
+from videogen.data.loading.clip_index import open_clips
 from videogen.data.loading.loader import Loader, Windows, WindowShape
 from videogen.data.loading.order import RandomKey, Share
 from videogen.data.loading.shard_cache import ShardCache
-from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.models.build import build_networks
 from videogen.models.export import GeneratorSpec, save_weights
 from videogen.models.sampling import generate
@@ -80,11 +80,11 @@ def _run(task: TrainTask, parallel: Parallel, channel: Channel, work_dir: Path) 
 
 def _windows(task: TrainTask, store: ObjectStore) -> Windows:
     config = task.config.train
-    snapshot = load_snapshot(store, task.dataset.dataset, task.dataset.snapshot)
+    clips = open_clips(store, task.dataset.dataset, task.dataset.snapshot)
     cache_dir = Settings.from_environment().cache_dir / "shards"
     cache = ShardCache(store, cache_dir, max_bytes=_CACHE_BYTES)
     shape = WindowShape(config.num_frames, config.frame_stride)
-    return Windows(snapshot, cache, shape, seed=config.seed)
+    return Windows(clips, cache, shape, seed=config.seed)
 
 
 def _step(task: TrainTask, parallel: Parallel, share: Share, channel: Channel) -> steps.TrainStep:

@@ -1,13 +1,13 @@
 """The loader against the very frames that were packed."""
 
 import hashlib
-import threading
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 
+from videogen.data.loading.clip_index import open_clips
 from videogen.data.loading.loader import Loader, Windows, WindowShape, to_unit_range
 from videogen.data.loading.order import SampleOrder, Share
 from videogen.data.loading.shard_cache import ShardCache
@@ -15,7 +15,7 @@ from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
 from videogen.data.snapshots.clip_table import ClipRow, table_of
 from videogen.data.snapshots.snapshot import add_clips
-from videogen.errors import CorruptObjectError, DatasetError, StorageError
+from videogen.errors import CorruptObjectError, DatasetError
 from videogen.storage.local import LocalStore
 
 LENGTHS = (16, 19, 40, 16, 23, 31, 17, 20, 16, 28, 21, 18)
@@ -74,7 +74,8 @@ class Dataset:
 
     def windows(self, *, num_frames=8, stride=1, seed=0, cache_bytes=1 << 30, **options):
         cache = ShardCache(self.store, self.root / "cache", max_bytes=cache_bytes)
-        return Windows(self.snapshot, cache, WindowShape(num_frames, stride), seed=seed, **options)
+        clips = open_clips(self.store, "d", self.snapshot.digest)
+        return Windows(clips, cache, WindowShape(num_frames, stride), seed=seed, **options)
 
     def expected(self, sample, *, num_frames=8, stride=1, seed=0):
         """Sample i by its definition."""
@@ -170,37 +171,12 @@ def test_a_clip_whose_bytes_changed_in_the_store_is_named(tmp_path):
 @pytest.mark.parametrize("left", [0.0, 0.5, 1.0])
 def test_a_damaged_or_short_local_copy_is_fetched_again(tmp_path, left):
     dataset = Dataset(tmp_path, lengths=(16,), held_out=())
-    first = dataset.windows().read(0)
+    windows = dataset.windows()
+    first = windows.read(0)
+    windows.join(10)
     (copy,) = [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tar"]
     copy.write_bytes(bytes(int(left * copy.stat().st_size)))
     assert np.array_equal(dataset.windows().read(0), first)
-
-
-class CountingStore(LocalStore):
-    def __init__(self, root):
-        super().__init__(root)
-        self.downloads = []
-
-    def download(self, key, path):
-        self.downloads.append(key)
-        super().download(key, path)
-
-
-def test_readers_of_one_node_download_each_shard_once(tmp_path):
-    dataset = Dataset(tmp_path)
-    dataset.store = CountingStore(tmp_path / "store")
-    readers = [dataset.windows(memory_bytes=0) for _ in range(4)]
-    threads = [
-        threading.Thread(target=lambda w=windows: [w.read(i) for i in range(22)])
-        for windows in readers
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    shards = {row.shard for row in dataset.snapshot.rows("train")}
-    assert len(shards) > 1
-    assert sorted(dataset.store.downloads) == sorted(shard_key("d", shard) for shard in shards)
 
 
 def test_the_cache_stays_within_its_bound_and_reads_on(tmp_path):
@@ -209,15 +185,10 @@ def test_the_cache_stays_within_its_bound_and_reads_on(tmp_path):
     windows = dataset.windows(memory_bytes=0, cache_bytes=bound)
     for sample in range(30):
         assert np.array_equal(windows.read(sample), dataset.expected(sample))
+    windows.join(10)
     kept = [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tar"]
     assert 0 < sum(path.stat().st_size for path in kept) <= bound
     assert not list((tmp_path / "cache").glob(".staged-*"))
-
-
-def test_a_cache_that_cannot_be_kept_is_one_error_that_names_the_place(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="XDG_CACHE_HOME"):
-        ShardCache(LocalStore(tmp_path), tmp_path / "file" / "shards", max_bytes=1)
 
 
 def _steps(windows, share, num, clips_seen=0):

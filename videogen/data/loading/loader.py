@@ -1,37 +1,36 @@
-"""The resumable loader: windows of real clips, in an order that one integer of state decides.
+"""The resumable loader: batches of real windows, in an order that one integer of state decides.
 
-Only the split `train` is read. Reading, verifying and decoding happen in a thread (no process is
-forked once S3 or Ray have threads), a few batches ahead. A split that fits in memory is kept there
-decoded, so that a small dataset never makes training wait.
+Reading, verifying, decoding and scaling happen in threads (no process is forked once S3 or Ray
+have threads), some batches ahead of the step and bounded in bytes.
 """
 
+import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from videogen.data.loading.order import SampleOrder, Share
-from videogen.data.loading.shard_cache import ShardCache
-from videogen.data.shards.tar_shard import check_clip, read_frames, shard_key
-from videogen.data.snapshots.clip_table import ClipRow, hex_column, rows_of
-from videogen.data.snapshots.snapshot import Snapshot
-from videogen.errors import CorruptObjectError, DatasetError
+from videogen.data.loading.background import Background
+from videogen.data.loading.order import Share
+from videogen.data.loading.windows import Windows, WindowShape
 
-Frames = NDArray[np.uint8]
+__all__ = ["Batch", "Loader", "WindowShape", "Windows", "to_unit_range"]
 
-MEMORY_BYTES = 256 << 20
-_BATCHES_AHEAD = 3
+_AHEAD_BYTES = 256 << 20
+_FEWEST_AHEAD, _MOST_AHEAD = 2, 8
+_MOST_THREADS = 8
+_CORES_A_THREAD = 4
+_CLOSE_TIMEOUT_S = 20.0
+"""Longer than the store's client goes on asking a server that is gone."""
 
 
 @dataclass(frozen=True)
@@ -39,136 +38,56 @@ class Batch:
     """Windows of real clips."""
 
     frames: Float[Tensor, "b t c h w"]
-    """In [-1, 1]."""
+    """In [-1, 1]; in memory the channels come last, as they are decoded."""
     times: Float[Tensor, "b t"]
     """In frames of the dataset's rate, from each window's first."""
 
 
 @dataclass(frozen=True)
-class WindowShape:
-    """Which frames of a clip make an item: `num_frames` of them, every `stride`-th."""
+class _Reading:
+    """A batch that threads are filling."""
 
-    num_frames: int
-    stride: int = 1
-
-    @property
-    def span(self) -> int:
-        """Frames of the clip from the first to the last, both counted."""
-        return (self.num_frames - 1) * self.stride + 1
-
-    @property
-    def times(self) -> Float[Tensor, " t"]:
-        """Of the item's frames."""
-        return torch.arange(self.num_frames, dtype=torch.float32) * self.stride
-
-
-class Windows:
-    """Sample i of a run, for any i from 0 on."""
-
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        cache: ShardCache,
-        shape: WindowShape,
-        *,
-        seed: int,
-        memory_bytes: int = MEMORY_BYTES,
-    ) -> None:
-        """Read the training split of a snapshot.
-
-        Raises `DatasetError` where it has no clip, or a clip that is shorter than the window.
-        """
-        self._dataset = snapshot.dataset
-        self._cache = cache
-        self._table = _usable(snapshot, shape)
-        self._shape = shape
-        self._frames = self._table.column("frames").to_numpy()
-        _, shards = np.unique(hex_column(self._table, "shard"), return_inverse=True)
-        self._order = SampleOrder(snapshot.digest, seed, shards)
-        frame_bytes = snapshot.document.height * snapshot.document.width * 3
-        self._fits_in_memory = int(self._frames.sum()) * frame_bytes <= memory_bytes
-        self._decoded: dict[int, Frames] = {}
-        self._verified = np.zeros(len(self), dtype=bool)
-
-    def __len__(self) -> int:
-        """Clips, which is samples in an epoch."""
-        return len(self._frames)
-
-    @property
-    def shape(self) -> WindowShape:
-        """Of every item."""
-        return self._shape
-
-    def read(self, sample: int) -> Frames:
-        """The frames of sample i, uint8 (t h w c).
-
-        Raises `CorruptObjectError` where a clip's bytes are not those that were ingested, and as
-        the store does.
-        """
-        clip = self._order.clip(sample)
-        start, stride = self._order.window(
-            sample, int(self._frames[clip]), self._shape.num_frames, self._shape.stride
-        )
-        if not self._fits_in_memory:
-            return read_frames(self._member(clip), start, stride, self._shape.num_frames)
-        if clip not in self._decoded:
-            self._decoded[clip] = read_frames(self._member(clip))
-        return self._decoded[clip][start : start + self._shape.span : stride]
-
-    def _member(self, clip: int) -> bytes:
-        """A clip's `.frames`, verified when it is first used."""
-        (row,) = rows_of(self._table.slice(clip, 1))
-        try:
-            data = self._read(clip, row)
-        except CorruptObjectError:
-            # The local copy may have been damaged: what counts is the store's.
-            self._cache.drop(shard_key(self._dataset, row.shard))
-            data = self._read(clip, row)
-        self._verified[clip] = True
-        return data
-
-    def _read(self, clip: int, row: ClipRow) -> bytes:
-        data = self._cache.read(shard_key(self._dataset, row.shard), row.offset, row.length)
-        if not self._verified[clip]:
-            check_clip(self._dataset, row, data)
-        return data
-
-
-def _usable(snapshot: Snapshot, shape: WindowShape) -> pa.Table:
-    table = snapshot.table("train")
-    if len(table) == 0:
-        raise DatasetError(
-            f"dataset {snapshot.dataset} has no clip to train on ({len(snapshot.clips)} in all, "
-            "held out): add sources, or lower ingest.holdout_fraction"
-        )
-    short = pc.sum(pc.less(table.column("frames"), shape.span)).as_py()
-    if short:
-        raise DatasetError(
-            f"{short} of {len(table)} clips of dataset {snapshot.dataset} are shorter than the "
-            f"window of {shape.span} frames: lower train.num_frames or train.frame_stride, or "
-            f"ingest with ingest.min_clip_frames of at least {shape.span}"
-        )
-    return table
+    frames: Tensor
+    """(b t h w c): float where it stays on the CPU; uint8, pinned, where it goes to a device."""
+    parts: list[Future[None]]
 
 
 class Loader:
-    """An endless iterator over a worker's batches, read ahead by a thread; a context manager."""
+    """An endless iterator over a worker's batches, read ahead by threads; a context manager."""
 
     def __init__(
-        self, windows: Windows, share: Share, device: torch.device, *, clips_seen: int = 0
+        self,
+        windows: Windows,
+        share: Share,
+        device: torch.device,
+        *,
+        clips_seen: int = 0,
+        threads: int | None = None,
     ) -> None:
-        """Begin with the step after `clips_seen`; batches are moved to `device`."""
+        """Begin with the step after `clips_seen`; batches are moved to `device`.
+
+        `threads` None is one on a core, and more where the step leaves cores free.
+        """
         self._windows = windows
         self._share = share
         self._device = device
         self._times = windows.shape.times.to(device)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="loader")
-        self._ahead: deque[Future[Tensor]] = deque()
         self._next_clips_seen = clips_seen
+        self._num_threads = threads or _default_threads(device)
+        self._threads = Background("loader", self._num_threads)
+        self._ahead: deque[_Reading] = deque()
+        if share.global_batch > len(windows):
+            windows.warn(
+                f"a step takes train.global_batch_size ({share.global_batch:,}) clips, and there "
+                f"are {len(windows):,} to train on: it shows each about "
+                f"{share.global_batch / len(windows):.1f} times; add sources, or lower it"
+            )
 
     def __enter__(self) -> Self:
         """Begin to read."""
-        for _ in range(_BATCHES_AHEAD):
+        item_bytes = int(np.prod(self._windows.item_shape)) * 4
+        batches = _AHEAD_BYTES // max(item_bytes * self._share.size, 1)
+        for _ in range(min(max(batches, _FEWEST_AHEAD), _MOST_AHEAD)):
             self._submit()
         return self
 
@@ -178,8 +97,12 @@ class Loader:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop reading."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Stop reading, and end all threads."""
+        self._threads.stop()
+        self._windows.stop()
+        self._threads.join(_CLOSE_TIMEOUT_S)
+        self._windows.join(_CLOSE_TIMEOUT_S)
+        self._ahead.clear()
 
     def __iter__(self) -> Iterator[Batch]:
         """Itself."""
@@ -187,21 +110,76 @@ class Loader:
 
     def __next__(self) -> Batch:
         """The next batch. Raises what reading it raised."""
-        frames = self._ahead.popleft().result()
+        reading = self._ahead.popleft()
+        for part in reading.parts:
+            part.result()
         self._submit()
-        clips = to_unit_range(frames.to(self._device, non_blocking=True))
+        if self._device.type == "cpu":
+            clips = rearrange(reading.frames, "b t h w c -> b t c h w")
+        else:
+            clips = to_unit_range(reading.frames.to(self._device, non_blocking=True))
         return Batch(clips, self._times.expand(len(clips), -1))
+
+    def describe(self) -> str:
+        """What is read, and how, on one line."""
+        threads = f"{self._num_threads} thread{'s' * (self._num_threads > 1)}"
+        return f"{self._windows.describe()}, {threads} ahead of the step"
 
     def _submit(self) -> None:
         samples = self._share.samples(self._next_clips_seen)
         self._next_clips_seen += self._share.global_batch
-        self._ahead.append(self._thread.submit(self._read, samples))
+        self._windows.ask(samples)
+        shape = (len(samples), *self._windows.item_shape)
+        is_cpu = self._device.type == "cpu"
+        frames = (
+            torch.empty(shape) if is_cpu else torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        )
+        fill = self._fill_floats if is_cpu else self._fill_bytes
+        parts = np.array_split(np.arange(len(samples)), min(self._num_threads, len(samples)))
+        stopping = self._threads.stopping
+        self._ahead.append(
+            _Reading(
+                frames,
+                [
+                    self._threads.submit(
+                        fill,
+                        samples[part[0] : part[-1] + 1],
+                        frames.numpy()[part[0] : part[-1] + 1],
+                        stopping,
+                    )
+                    for part in parts
+                ],
+            )
+        )
 
-    def _read(self, samples: range) -> Tensor:
-        frames = torch.from_numpy(np.stack([self._windows.read(sample) for sample in samples]))
-        return frames.pin_memory() if self._device.type == "cuda" else frames
+    def _fill_floats(
+        self, samples: range, into: NDArray[np.float32], stopping: threading.Event
+    ) -> None:
+        item = np.empty(self._windows.item_shape, dtype=np.uint8)
+        for sample, frames in zip(samples, into, strict=True):
+            if stopping.is_set():
+                return
+            self._windows.read(sample, item)
+            # As `to_unit_range`; numpy, because torch would start threads of its own in this one.
+            np.divide(item, np.float32(127.5), out=frames, dtype=np.float32)
+            np.subtract(frames, np.float32(1.0), out=frames)
+
+    def _fill_bytes(
+        self, samples: range, into: NDArray[np.uint8], stopping: threading.Event
+    ) -> None:
+        for sample, frames in zip(samples, into, strict=True):
+            if stopping.is_set():
+                return
+            self._windows.read(sample, frames)
 
 
-def to_unit_range(frames: Tensor) -> Float[Tensor, "b t c h w"]:
-    """uint8 `b t h w c` as [-1, 1]."""
-    return rearrange(frames, "b t h w c -> b t c h w").to(torch.float32).div_(127.5).sub_(1.0)
+def _default_threads(device: torch.device) -> int:
+    """On a CPU most cores are the step's; beside an accelerator all are the loader's."""
+    cores = torch.get_num_threads()
+    share = cores // _CORES_A_THREAD if device.type == "cpu" else cores
+    return min(max(share, 1), _MOST_THREADS)
+
+
+def to_unit_range(frames: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b t c h w"]:
+    """uint8 as [-1, 1], by a view with the channels where they are wanted."""
+    return rearrange(frames.to(torch.float32).div_(127.5).sub_(1.0), "b t h w c -> b t c h w")
