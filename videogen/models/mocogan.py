@@ -6,7 +6,12 @@ batch norm. Times between frames take what lies on the straight line between the
 
 At 64 px with the default widths the generator is the paper's; other sizes have one stage per
 doubling. The first transposed convolution, of a single position, is computed as the matrix product
-that it is: on one core with AVX-512 BF16 that takes 5 ms for 512 frames, the convolution 45.
+that it is: on one core with AVX-512 BF16 that takes 5 ms for 512 frames, the convolution 45. The
+others, in bf16 on channels-last, run at 280 to 450 GFLOP/s, twice to four times as fast as when
+written as convolutions with sub-pixel outputs, or as products whose columns are folded.
+
+A whole iteration at 32 clips of 16x64x64 takes 6.1 CPU-seconds there (bf16 on contiguous 7.4, fp32
+on channels-last 12.0, fp32 on contiguous 14.6), of which convolutions are 85 %.
 """
 
 import math

@@ -114,7 +114,7 @@ def decide(
         why_not = f"{parallel.device} has no bf16 instructions"
         if forbids_bf16(max_cpu_isa):
             why_not = f"ONEDNN_MAX_CPU_ISA is {max_cpu_isa}"
-        found = _by_time(config, probe, unit or why_not, bf16=bf16)
+        found = _measured(config, probe, unit or why_not, bf16=bf16)
     said = json.dumps([found.bf16, found.channels_last, found.reason])
     one, layout, reason = json.loads(parallel.broadcast_text(said))
     able = Abilities(bf16=bf16, compile_is_open=config.compile == "auto")
@@ -122,32 +122,40 @@ def decide(
     return _compiled(config, probe, parallel, found, warn)
 
 
-def _by_time(config: TrainConfig, probe: Probe, unit: str, *, bf16: bool) -> Compute:
-    """The fastest format and layout of those that are open; `unit` is for the reason.
+def _measured(config: TrainConfig, probe: Probe, unit: str, *, bf16: bool) -> Compute:
+    """The decision of a device that has bf16 or not; `unit` says why, or why not.
 
     With a precision in the config nothing is timed: two starts then compute bit by bit the same.
     """
     if config.precision != "auto":
         chosen = Format(config.precision == "bf16", channels_last=True)
-        return Compute(*chosen, reason=f"{_label(chosen)}, {config.precision} as configured")
+        return Compute(*chosen, reason=f"{_label(chosen)}, as configured")
     formats = (False, True) if bf16 else (False,)
     times = probe.seconds([Format(one, last) for one in formats for last in (False, True)])
-    best = {one: _faster_layout(times, bf16=one) for one in formats}
+    return by_time(times, unit)
+
+
+def by_time(seconds: Mapping[Format, float], unit: str) -> Compute:
+    """The fastest of the formats that were timed, each in both layouts.
+
+    Every comparison has a default, so that what comes close is decided alike in every run: fp32,
+    and channels-last. `unit` is what there is for bf16, or why there is nothing.
+    """
+    best = {one: _faster_layout(seconds, bf16=one) for one in {key.bf16 for key in seconds}}
     chosen, why = best[False], unit
-    if bf16:
-        gain = times[best[False]] / times[best[True]]
+    if True in best:
+        gain = seconds[best[False]] / seconds[best[True]]
         chosen = best[gain >= _MIN_BF16_GAIN]
-        why = f"{gain:.1f} times fp32 ({unit})"
-        if not chosen.bf16:
-            why = f"bf16 is only {gain:.1f} times as fast ({unit})"
+        why = f"{gain:.1f} times fp32" if chosen.bf16 else f"bf16 is only {gain:.1f} times as fast"
+        why = f"{why} ({unit})"
     other = chosen._replace(channels_last=not chosen.channels_last)
-    layout = f"{times[other] / times[chosen]:.1f} times {_layout(other)}"
+    layout = f"{seconds[other] / seconds[chosen]:.1f} times {_layout(other)}"
     return Compute(*chosen, reason=f"{_label(chosen)}: {why}, {layout}")
 
 
-def _faster_layout(times: Mapping[Format, float], *, bf16: bool) -> Format:
+def _faster_layout(seconds: Mapping[Format, float], *, bf16: bool) -> Format:
     contiguous, last = Format(bf16, channels_last=False), Format(bf16, channels_last=True)
-    return contiguous if times[last] >= _MIN_LAYOUT_GAIN * times[contiguous] else last
+    return contiguous if seconds[last] >= _MIN_LAYOUT_GAIN * seconds[contiguous] else last
 
 
 def _compiled(
@@ -155,7 +163,8 @@ def _compiled(
 ) -> Compute:
     """With the generator compiled, where the config and the measure say so and all workers can.
 
-    Left open, it is tried on CUDA only.
+    Left open, it is tried on CUDA only: on one CPU core, forward and backward, compiling makes
+    `r3gan-v` 0.5 times as fast, `dcgan` 1.05 and `mocogan` 1.07 times, for 25 to 100 s of work.
     """
     if config.compile == "off" or (config.compile == "auto" and parallel.device.type != "cuda"):
         return found
