@@ -44,7 +44,7 @@ def generate(
     generator.eval()
     device = next(generator.parameters()).device
     shapes = generator.latent_shapes(math.ceil((num_frames - 1) * fps_ratio) + 1)
-    times = torch.arange(num_frames, device=device) * fps_ratio
+    times = torch.arange(num_frames, dtype=torch.float32, device=device) * fps_ratio
     batches = []
     try:
         with torch.inference_mode():
