@@ -2,87 +2,33 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from tiny_networks import (
+    FRAMES,
+    SHAPE,
+    SMALL_DCGAN,
+    Apart,
+    LinearCritic,
+    Painting,
+    config_of,
+    copied,
+    fakes,
+    linear_step,
+    reals,
+    same,
+    times,
+)
 
 from videogen.config.section import Cosine
-from videogen.config.train import AugmentConfig, DcganConfig, R3ganVConfig, TrainConfig
 from videogen.data.loading.order import Share
-from videogen.errors import TrainingError
 from videogen.models.build import Networks, build_networks
-from videogen.models.discriminator import Judgement, VideoDiscriminator
-from videogen.models.generator import CONTENT, VideoGenerator
-from videogen.training.ema import ema_decay
 from videogen.training.parallel import Parallel
 from videogen.training.step import TrainStep
-
-FRAMES, SIZE = 4, 2
-SHAPE = (FRAMES, 3, SIZE, SIZE)
-TIMES = torch.arange(FRAMES).float()
-
-
-class Painting(VideoGenerator):
-    """Always the same learned clip, plus a little of its latent, so that clips differ."""
-
-    def __init__(self, latent_weight=0.0):
-        super().__init__()
-        self.theta = nn.Parameter(torch.linspace(-0.5, 0.5, math.prod(SHAPE)).reshape(SHAPE))
-        self.latent_weight = latent_weight
-
-    def latent_shapes(self, num_frames):
-        return {CONTENT: (1,)}
-
-    def forward(self, latents, times):
-        push = self.latent_weight * latents[CONTENT][:, :, None, None, None]
-        return self.theta[None] + push * self.theta.detach().cos()
-
-
-class LinearCritic(VideoDiscriminator):
-    view = "clip"
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.linspace(0.3, -0.2, math.prod(SHAPE)).reshape(SHAPE))
-
-    def forward(self, clips, rng=None):
-        return Judgement((clips * self.weight).sum(dim=(1, 2, 3, 4)))
-
-
-class Apart(Parallel):
-    """One of several workers, tested without the others: nothing is averaged here."""
-
-    def wrap(self, module):
-        return module
-
-    def all_reduce(self, tensor, op="sum"):
-        return tensor.detach().clone()
 
 
 class OtherWorkerFailed(Apart):
     def all_reduce(self, tensor, op="sum"):
         assert op == "max"
         return torch.ones_like(tensor)
-
-
-def config_of(**changes):
-    settings = {
-        "global_batch_size": 4, "total_clips": 400, "num_frames": FRAMES, "gamma": 3.0,
-        "penalty_interval": 1, "learning_rate": 1e-2, **changes,
-    }  # fmt: skip
-    return TrainConfig(**settings)
-
-
-def linear_step(parallel=None, latent_weight=0.0, **changes):
-    networks = Networks(Painting(latent_weight), {"clip": LinearCritic()})
-    batch = changes.get("global_batch_size", 4)
-    return TrainStep(config_of(**changes), networks, parallel or Parallel(), Share(batch))
-
-
-def reals(num=4, seed=0, shape=SHAPE):
-    return torch.randn(num, *shape, generator=torch.Generator().manual_seed(seed))
-
-
-def times(num=4, frames=FRAMES):
-    return torch.arange(frames).float().expand(num, -1)
 
 
 def gap(step, real):
@@ -239,130 +185,6 @@ def test_no_worker_applies_a_step_that_failed_on_another():
     assert step.state_dict()["generator_adam.skipped"].item() == 1
 
 
-def test_the_average_forgets_half_of_the_past_in_a_half_life():
-    step = linear_step(ema_half_life_clips=40)
-    start = step.ema.theta.detach().clone()
-    with torch.no_grad():
-        step.generator.theta += 1
-    for _ in range(10):  # of 4 clips each
-        step.update_ema(10_000)
-    torch.testing.assert_close(step.ema.theta, start + 0.5)
-
-
-def test_the_average_has_a_short_memory_early_and_none_without_a_half_life():
-    assert ema_decay(1_000, clips_seen=100, batch_clips=10) == pytest.approx(0.5)
-    assert ema_decay(1_000, clips_seen=10**6, batch_clips=10) == pytest.approx(0.5**0.01)
-    assert ema_decay(0, clips_seen=10**6, batch_clips=10) == 0
-
-
-SMALL = R3ganVConfig(generator_channels=(16,), discriminator_channels=(16,))
-SMALL_DCGAN = DcganConfig(base_channels=8)
-
-
-def real_step(model=SMALL, parallel=None, share=None, **changes):
-    settings = {"model": model, "num_frames": 8, "penalty_interval": 2, **changes}
-    if isinstance(model, DcganConfig):
-        settings = {"loss": "bce", "gamma": 0.0, **settings}
-    networks = build_networks(model, (32, 32), 8, seed=0)
-    return TrainStep(config_of(**settings), networks, parallel or Parallel(), share or Share(4))
-
-
-def same(one, other):
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
-def copied(state):
-    return {
-        name: value.clone() if isinstance(value, torch.Tensor) else value
-        for name, value in state.items()
-    }
-
-
-def fakes(step, purpose, share_times):
-    return step._kitchen.material(purpose, step._draws, share_times).made_by(step.generator)
-
-
-def run(step, start, end, real=None):
-    real = reals(shape=(8, 3, 32, 32)) if real is None else real
-    metrics = {}
-    for clips_seen in range(start, end, 4):
-        step.set_progress(clips_seen)
-        metrics |= step.update_discriminator(real, times(len(real), 8))
-        metrics |= step.update_generator(real, times(len(real), 8))
-        step.update_ema(clips_seen + 4)
-    return metrics
-
-
-@pytest.mark.parametrize("model", [SMALL, SMALL_DCGAN], ids=lambda model: model.kind)
-def test_a_resumed_step_goes_on_bit_by_bit(model):
-    augmented = {"augment": AugmentConfig(probability=0.5)}
-    whole, half = real_step(model, **augmented), real_step(model, **augmented)
-    run(whole, 0, 24)
-    run(half, 0, 12)
-    state = copied(half.state_dict())
-    resumed = real_step(model, **augmented)
-    run(resumed, 0, 4)  # whatever it was before is replaced
-    resumed.load_state_dict(state)
-    torch.manual_seed(99)
-    run(resumed, 12, 24)
-    expected = whole.state_dict()
-    for name, value in resumed.state_dict().items():
-        assert same(value, expected[name]), name
-
-
-@pytest.mark.parametrize("model", [SMALL, SMALL_DCGAN], ids=lambda model: model.kind)
-def test_a_state_from_before_the_first_step_can_be_loaded(model):
-    fresh, other = real_step(model), real_step(model)
-    run(other, 0, 8)
-    other.load_state_dict(fresh.state_dict())
-    run(fresh, 0, 8)
-    run(other, 0, 8)
-    expected = fresh.state_dict()
-    assert all(same(value, expected[name]) for name, value in other.state_dict().items())
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda state: state.pop("ema.basis"),
-        lambda state: state.update({"ema.more": torch.zeros(1)}),
-        lambda state: state.update({"elsewhere.more": torch.zeros(1)}),
-        lambda state: state.pop("generator_adam.basis.exp_avg"),
-        lambda state: state.update({"generator_adam.basis.exp_avg": torch.zeros(1)}),
-        lambda state: state.update({"generator_adam.more": torch.zeros(1)}),
-    ],
-)
-def test_a_state_of_something_else_is_refused(damage):
-    step = real_step()
-    run(step, 0, 4)
-    state = step.state_dict()
-    damage(state)
-    with pytest.raises(TrainingError, match="checkpoint"):
-        step.load_state_dict(state)
-
-
-def test_workers_draw_the_parts_of_one_global_batch():
-    whole = real_step()
-    whole.set_progress(8)
-    together = fakes(whole, "generator", times(4, 8))
-    for share in (Share(4, 3, rank) for rank in range(3)):
-        start, end = share.start, share.end
-        part = real_step(parallel=Apart(0, 3), share=share)
-        part.set_progress(8)
-        own = fakes(part, "generator", times(end - start, 8))
-        torch.testing.assert_close(own, together[start:end], atol=1e-5, rtol=1e-5)
-
-
-def test_every_step_draws_anew_and_both_updates_differ():
-    step = real_step()
-    made = []
-    for clips_seen, purpose in ((0, "generator"), (4, "generator"), (4, "discriminator")):
-        step.set_progress(clips_seen)
-        made.append(fakes(step, purpose, times(4, 8)))
-    assert not torch.allclose(made[0], made[1])
-    assert not torch.allclose(made[1], made[2])
-
-
 def test_dcgan_learns_the_colour_of_its_frames():
     """By the adversarial loss alone, 150 steps make grey fakes as red as the reals."""
     colour = torch.tensor([0.8, -0.6, -0.6])
@@ -395,13 +217,3 @@ def test_every_worker_names_the_same_figures_whoever_s_turn_to_be_penalised_it_i
         named.add(tuple(sorted(step.update_discriminator(reals(2), times(2)))))
     assert len(named) == 1
     assert {"r1", "r2"} <= set(named.pop())
-
-
-@pytest.mark.parametrize("stride", [2, 4])
-def test_windows_with_gaps_between_frames_find_motion_codes_for_all_their_times(stride):
-    config = config_of(model=R3ganVConfig(), frame_stride=stride, num_frames=16)
-    networks = build_networks(config.model, (32, 32), 16, seed=0)
-    step = TrainStep(config, networks, Parallel(), Share(2))
-    at = torch.arange(16).float().expand(2, -1) * stride
-    figures = step.update_generator(torch.zeros(2, 16, 3, 32, 32), at)
-    assert math.isfinite(figures["generator_loss"])
