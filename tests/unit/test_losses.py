@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from videogen.losses import (
+    category_loss,
     discriminator_loss,
     generator_loss,
     gradient_penalty,
@@ -98,3 +99,24 @@ def test_gradient_penalty_can_be_differentiated_towards_the_critic_s_weights():
     clips = torch.ones(4, 2, 1, 2, 2, dtype=torch.float64, requires_grad=True)
     gradient_penalty(clips, (clips * weight).sum(dim=(1, 2, 3, 4))).mean().backward()
     torch.testing.assert_close(weight.grad, 2 * weight.detach())
+
+
+@pytest.mark.parametrize("kind", ["bce", "mse", "relativistic"])
+def test_a_clip_s_loss_is_the_mean_over_its_patches(kind):
+    real, fake = torch.randn(2, 3, 2, 4, generator=torch.Generator().manual_seed(0))
+    for loss in (discriminator_loss, generator_loss):
+        patches = loss(kind, real.flatten(), fake.flatten()).view(3, 2, 4)
+        torch.testing.assert_close(loss(kind, real, fake), patches.mean(dim=(1, 2)))
+
+
+def test_gradient_penalty_of_patches_is_that_of_their_mean():
+    clips = torch.randn(2, 1, 1, 2, 2, dtype=torch.float64, requires_grad=True)
+    patches = torch.stack([clips.sum(dim=(1, 2, 3, 4)), 3 * clips.sum(dim=(1, 2, 3, 4))], dim=1)
+    expected = torch.full((2,), 4 * 2.0**2, dtype=torch.float64)
+    torch.testing.assert_close(gradient_penalty(clips, patches), expected)
+
+
+def test_category_loss_is_minus_the_log_of_the_category_s_probability():
+    logits = torch.tensor([[0.0, math.log(3.0)], [5.0, 5.0]])
+    expected = torch.tensor([-math.log(3 / 4), math.log(2.0)])
+    torch.testing.assert_close(category_loss(logits, torch.tensor([1, 0])), expected)

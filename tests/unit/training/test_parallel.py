@@ -49,6 +49,11 @@ def _worker(rank: int, world: int, root: str) -> None:
         found[op] = parallel.all_reduce(mine, op)
     found["unchanged"] = mine
     found["gathered"] = torch.stack(parallel.all_gather(mine))
+    norm = nn.BatchNorm1d(2)
+    norm.running_mean = mine.clone()
+    weight = parallel.weight(Share(BATCH, world, rank).size, BATCH)
+    parallel.average_buffers([nn.Linear(1, 1), norm], weight)
+    found["averaged"] = norm.running_mean
     text = parallel.broadcast_text("Größe 1" if rank == 0 else "")
     found["text"] = torch.tensor(list(text.encode()), dtype=torch.uint8)
     save_file(found, Path(root) / f"{rank}.safetensors")
@@ -77,6 +82,11 @@ def test_reductions_answer_all_workers_and_leave_the_tensor_alone(workers):
         assert found["min"].tolist() == [1, 0]
         assert found["gathered"].tolist() == [[1, 0], [1, 1]]
         assert found["unchanged"].tolist() == [1, rank]
+
+
+def test_statistics_of_batch_norm_are_averaged_by_clip(workers):
+    for found in workers:  # four clips saw (1, 0), three (1, 1)
+        torch.testing.assert_close(found["averaged"], torch.tensor([1.0, 3 / 7]))
 
 
 def test_the_first_workers_text_reaches_all(workers):
