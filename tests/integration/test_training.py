@@ -149,10 +149,11 @@ def test_two_workers_train_from_a_snapshot_to_a_checkpoint_that_generates(store,
     assert reference.clips_seen == 24
     assert [one.clips_seen for one in committed_checkpoints(store, "first")] == [12, 24]
     decided = events[0].message
-    assert "2 workers by gloo on cpu (1 threads each), 2+1 clips a step" in decided
+    assert "2 workers by gloo on cpu (1 thread each), 2+1 clips a step" in decided
     reports = [event for event in events if event.values]
     assert [event.done for event in reports] == [6, 12, 18, 24]
-    assert {"clips_per_s", "data_wait_fraction"} < set(reports[0].values)
+    timings = {"clips_per_s", "data_wait_fraction", "checkpoint_stall_fraction"}
+    assert timings < set(reports[0].values)
     assert reference.final_metrics == reports[-1].values
     assert {key.key.rsplit("/", 1)[1] for key in store.list("runs/first/samples/")} == {
         "sheet.png",
@@ -202,6 +203,19 @@ def test_an_unfinished_run_of_the_same_key_is_gone_on_from_and_another_config_re
     assert f"from {stopped_at:,} to 600 clips" in events[0].message
     assert (reference.run_id, reference.clips_seen) == ("second", 600)
     assert len(committed_checkpoints(store, "second")) == 3
+
+
+def test_a_run_that_its_hours_end_says_so_and_the_same_command_completes_it(
+    store, cluster, tmp_path
+):
+    dataset = _dataset(store, tmp_path / "packed")
+    short = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"max_hours": 1e-6})})
+    said = r"stopped after train\.max_hours \(1e-06\) at 6 of 24 clips; the same command goes on"
+    with pytest.raises(TrainingError, match=said):
+        _train(short, store, dataset, cluster, "short")
+    reference, events = _train(CONFIG, store, dataset, cluster, "short")
+    assert "from 6 to 24 clips" in events[0].message
+    assert reference.clips_seen == 24
 
 
 class _StopAfter:

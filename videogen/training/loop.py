@@ -99,7 +99,10 @@ def train(
 
 
 class TimeLimit:
-    """How long one start of the training may go on; no limit where `max_hours` is unset."""
+    """How long one start of the training may go on; no limit where `max_hours` is unset.
+
+    Workers that are started again, since one died, count anew.
+    """
 
     def __init__(self, config: TrainConfig) -> None:
         hours = config.max_hours

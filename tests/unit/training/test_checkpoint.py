@@ -124,3 +124,15 @@ def test_host_buffers_are_used_again_and_keep_values_and_layout():
     grown = buffers.copy({"image": torch.ones(7)}).wait()
     assert grown["image"].equal(torch.ones(7))
     assert set(grown) == {"image"}
+
+
+def test_every_worker_gets_back_its_own_random_state_and_one_more_worker_keeps_its_own():
+    states = [torch.Generator().manual_seed(seed).get_state() for seed in (1, 2)]
+    random, cpu = {"0.cpu": states[0], "1.cpu": states[1]}, torch.device("cpu")
+    for rank, state in enumerate(states):
+        checkpoint.restore_random_state(random, rank, cpu)
+        assert torch.get_rng_state().equal(state)
+    torch.manual_seed(3)
+    own = torch.get_rng_state()
+    checkpoint.restore_random_state(random, 2, cpu)
+    assert torch.get_rng_state().equal(own)

@@ -166,3 +166,12 @@ def test_the_loop_counts_what_a_checkpoint_costs_in_the_report_that_follows():
         entry[2]["checkpoint_stall_fraction"] for entry in recorder.seen if entry[0] == "report"
     ]
     assert [stall > 0 for stall in stalls] == [False, True, False, True]
+
+
+def test_nothing_is_read_from_the_device_between_reports():
+    """A tensor on `meta` has no values: whoever asks for one raises."""
+    meter = Meter(Parallel(device=torch.device("meta")))
+    for _ in range(2):
+        meter.add({"loss": torch.ones((), device="meta")}, 4, 4)
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        meter.read(stop=False)
