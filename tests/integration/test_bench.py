@@ -11,10 +11,19 @@ from videogen.benchmarks.clips import ClipSet
 from videogen.benchmarks.footage import Footage
 from videogen.benchmarks.ingest import IngestBench, bench_ingest
 from videogen.benchmarks.loader import LoaderBench, bench_loader
+from videogen.benchmarks.train import TrainBench, bench_train
 from videogen.config.settings import environment_value
+from videogen.config.train import R3ganVConfig, TrainConfig
 from videogen.progress import silent
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # Ray leaves its log files to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # Ray Train copies Ray Data's context, which warns of its own deprecated fields.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+]
 
 
 def test_two_workers_are_measured_beside_one(
@@ -52,3 +61,31 @@ def test_the_loader_on_s3_is_measured_beside_decoding_and_webdataset(
     }
     assert not list(tmp_path.iterdir()), "the server has taken its data with it"
     assert environment_value("AWS_ENDPOINT_URL") == endpoint
+
+
+def test_the_stage_on_ray_is_measured_beside_bare_steps_and_two_workers_beside_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tiny = R3ganVConfig(generator_channels=(16,), discriminator_channels=(16,), tube_frames=2)
+    bench = TrainBench(
+        turns=1,
+        steps=8,
+        train=TrainConfig(model=tiny, num_frames=2, global_batch_size=2),
+        clips=ClipSet(size=32, scene_seconds=(3,), num_copies=4),
+        mocogan=False,
+        presets=("smoke",),
+    )
+    report = asdict(bench_train(bench, silent))
+    assert json.loads(json.dumps(report)) == report
+    figures, ratios = report["figures"], report["ratios"]
+    for ratio, above, below in (
+        ("pipeline_vs_bare", "pipeline", "bare"),
+        ("workers_2x1_vs_1x2", "workers_2x1", "workers_1x2"),
+    ):
+        of_figures = figures[f"{above}_clips_per_s"] / figures[f"{below}_clips_per_s"]
+        assert ratios[ratio] == pytest.approx(of_figures, rel=0.01)
+    assert 0 < ratios["checkpoint_stall_fraction"] < 1
+    assert 0 <= ratios["data_wait_fraction"] < 1
+    assert 200 << 20 < figures["peak_rss_bytes_smoke"] < 4 << 30
+    assert not list(tmp_path.iterdir())

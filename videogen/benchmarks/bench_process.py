@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
 
-from videogen.config.settings import apply_environment
+from videogen.config.settings import apply_environment, environment_value
 from videogen.errors import StageFailedError, VideogenError
 from videogen.training.peak_memory import peak_rss_bytes
 
@@ -47,7 +47,11 @@ class BenchProcess:
         self._theirs = theirs
 
     def __enter__(self) -> Self:
+        # Before it starts: the main module, which it imports first, may already load torch.
+        before = {name: environment_value(name) for name in _ONE_THREAD}
+        apply_environment(_ONE_THREAD)
         self._process.start()
+        apply_environment(before)
         self._theirs.close()
         return self
 
@@ -85,7 +89,6 @@ class BenchProcess:
 def _serve(pipe: Connection, cores: set[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and closes the pipe
     os.sched_setaffinity(0, cores)
-    apply_environment(_ONE_THREAD)
     while True:
         try:
             work: Work = pipe.recv()

@@ -28,7 +28,7 @@ class PlainMocogan:
         self._clips = clips
         self.generator = _Generator()
         self.images, self.videos = _image_discriminator(), _video_discriminator()
-        self._adams = {
+        self._adams: dict[nn.Module, torch.optim.Adam] = {
             network: torch.optim.Adam(
                 network.parameters(), lr=_LEARNING_RATE, betas=_BETAS, weight_decay=_WEIGHT_DECAY
             )
@@ -62,7 +62,7 @@ class PlainMocogan:
 
     def _step(self, network: nn.Module, loss: Tensor) -> None:
         self._adams[network].zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call] # torch's
+        loss.backward()
         self._adams[network].step()
 
 
@@ -95,7 +95,8 @@ class _Generator(nn.Module):
         """One frame (b c h w) of each of so many clips."""
         codes, category = self._codes(num)
         chosen = codes[torch.arange(num), torch.randint(FRAMES, (num,))]
-        return self.decoder(chosen[..., None, None]), category
+        frames: Tensor = self.decoder(chosen[..., None, None])
+        return frames, category
 
     def _codes(self, num: int) -> tuple[Tensor, Tensor]:
         content, category = torch.randn(num, _CONTENT), torch.randint(_CATEGORIES, (num,))

@@ -27,6 +27,11 @@ _AIMS = {
     "workers_2_vs_1": Aim(1.8),
     "vs_memory_decode": Aim(0.85),
     "vs_webdataset": Aim(1.2),
+    "pipeline_vs_bare": Aim(0.95),
+    "workers_2x1_vs_1x2": Aim(0.9),
+    "data_wait_fraction": Aim(0.01, "at most"),
+    "checkpoint_stall_fraction": Aim(0.01, "at most"),
+    "mocogan_cpu_seconds_per_iteration": Aim(8.0, "at most"),
 }
 _INGEST_PATHS = {
     "decode": "decode only (PyAV)",
@@ -103,6 +108,26 @@ def loader(
     title = "windows of 16 frames, 64 px, JPEG q98"
     table = tables.paths_table(measured, _LOADER_PATHS, columns, title)
     _answer(measured, [table], as_json=as_json)
+
+
+@commands.command()
+def train(
+    turns: Annotated[int, typer.Option(min=1, help="interleaved repetitions")] = 3,
+    as_json: JsonOption = False,
+    progress: ProgressOption = "auto",
+) -> None:
+    """The stage `train` beside nothing but its steps; 2 workers beside 1; `mocogan`; memory.
+
+    On an S3 server, an MLflow and a Ray of the bench's own; the fastest of the repetitions counts.
+    Takes 9 minutes, two cores, and an otherwise idle machine.
+
+    Example: videogen bench train --json
+    """
+    from videogen.benchmarks.train import TrainBench, bench_train
+
+    with shown(style_of(progress)) as report:
+        measured = bench_train(TrainBench(turns), report)
+    _answer(measured, [tables.figures_table(measured, _AIMS)], as_json=as_json)
 
 
 def _answer(measured: "BenchReport", figures: "list[Table]", *, as_json: bool) -> None:

@@ -66,15 +66,27 @@ def paths_table(
     return table
 
 
+def figures_table(report: "BenchReport", aims: Mapping[str, Aim]) -> "Table":
+    """A row for each figure, with what it should be where that is said."""
+    shown = {
+        name: f"{value / _MIB:,.0f} MiB" if "_bytes" in name else f"{value:,.4g}"
+        for name, value in report.figures.items()
+    }
+    return _with_aims("figure", shown, aims)
+
+
 def ratios_table(report: "BenchReport", aims: Mapping[str, Aim]) -> "Table":
     """A row for each ratio, with what it should be where that is said."""
+    return _with_aims("ratio", {k: f"{value:.3g}" for k, value in report.ratios.items()}, aims)
+
+
+def _with_aims(what: str, values: Mapping[str, str], aims: Mapping[str, Aim]) -> "Table":
     from rich.table import Table
 
-    table = Table(title="ratios", title_justify="left")
-    for column in ("ratio", "measured", "aim"):
-        table.add_column(column, justify="left" if column == "ratio" else "right")
-    for name, value in report.ratios.items():
+    table = Table(title=f"{what}s", title_justify="left")
+    for column in (what, "measured", "aim"):
+        table.add_column(column, justify="left" if column == what else "right")
+    for name, value in values.items():
         aim = aims.get(name)
-        wanted = f"{aim.kind} {aim.value:g}" if aim else ""
-        table.add_row(name, f"{value:.3g}", wanted)
+        table.add_row(name, value, f"{aim.kind} {aim.value:g}" if aim else "")
     return table
