@@ -114,9 +114,11 @@ class Windows:
         if not samples or len(self._decoded) == len(self):
             return
         self._shards.reach(samples)
-        for sample in samples:
-            clip = self._order.clip(sample)
-            if clip not in self._decoded and not self._cache.has(self._key(clip)):
+        clips = {self._order.clip(sample) for sample in samples}.difference(self._decoded)
+        keys = {self._key(clip) for clip in clips}
+        present = {key for key in keys if self._cache.has(key)}
+        for clip in clips:
+            if self._key(clip) not in present:
                 self._members.ask(clip)
 
     def read(self, sample: int, into: Frames | None = None) -> Frames:

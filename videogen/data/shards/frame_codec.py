@@ -7,7 +7,6 @@ Little-endian, in this order: magic, u16 format version, u8 codec (0 raw, 1 JPEG
 
 import struct
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -167,8 +166,9 @@ def read_layout(data: bytes | memoryview, length: int | None = None) -> ClipLayo
     first_byte = head_bytes(num)
     if first_byte > len(data):
         raise CorruptObjectError("a clip ends within its offset table: ingest again")
-    offsets = tuple(np.frombuffer(data, dtype="<u4", count=num + 1, offset=_HEADER.size).tolist())
-    if first_byte + offsets[-1] != length or any(end < start for start, end in pairwise(offsets)):
+    table = np.frombuffer(data, dtype="<u4", count=num + 1, offset=_HEADER.size)
+    offsets = tuple(table.tolist())
+    if first_byte + offsets[-1] != length or (table[1:] < table[:-1]).any():
         raise CorruptObjectError("a clip's offset table does not match its length: ingest again")
     layout = ClipLayout(_CODECS[codec], num, height, width, channels, first_byte, offsets)
     if layout.codec == "raw" and offsets[-1] != num * height * width * channels:
