@@ -23,6 +23,10 @@ class VideoGenerator(nn.Module, ABC):
     That holds in evaluation mode; in training mode batch norm, where a model has it, mixes a batch.
     """
 
+    stationary: bool = True
+    """Whether motion is alike at all times. Clips to train on then start at any time, so that later
+    times are learned too; else they start at 0, as those that are asked for do."""
+
     @abstractmethod
     def latent_shapes(self, num_frames: int) -> dict[str, tuple[int, ...]]:
         """Shapes, without the batch, of the latents for times from 0 up to `num_frames`.

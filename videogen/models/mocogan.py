@@ -3,6 +3,8 @@
 A clip has one content code and one category of motion; a GRU turns noise into a motion code for
 every frame of the data; each frame is made from its three codes by transposed convolutions with
 batch norm. Times between frames take what lies on the straight line between the codes around them.
+Training shows clips from where the GRU starts, as the paper does: shown from anywhere, the first
+frames of what is asked for later were grey, for the GRU starts further out than it goes on.
 
 At 64 px with the default widths the generator is the paper's; other sizes have one stage per
 doubling. The first transposed convolution, of a single position, is computed as the matrix product
@@ -36,6 +38,8 @@ _RGB = 3
 
 class MocoganGenerator(VideoGenerator):
     """Frames of `size` pixels square from content, category and a GRU's motion codes."""
+
+    stationary = False  # the GRU starts from N(0, 1), wider than the states that it comes to
 
     def __init__(self, config: MocoganConfig, size: int) -> None:
         super().__init__()

@@ -47,9 +47,9 @@ class Kitchen:
         self.frames = config.num_frames if "clip" in views else 1
         self._per_clip = config.num_frames if views == {"frames"} else 1
         span = (self.frames - 1) * config.frame_stride + 1
-        # Clips start anywhere in the first `frames` frames, so that later times are learned too.
-        reach = self.frames + span if self.frames > 1 else 1
-        self._shapes = networks.generator.latent_shapes(reach)
+        anywhere = self.frames > 1 and networks.generator.stationary
+        self._latest_start = self.frames if anywhere else 0
+        self._shapes = networks.generator.latent_shapes(self._latest_start + span)
 
     def material(self, purpose: str, draws: StepDraws, times: Float[Tensor, "b t"]) -> Material:
         """For a share whose real clips have these times; other for each purpose."""
@@ -58,5 +58,5 @@ class Kitchen:
             at = torch.zeros(len(times) * self._per_clip, 1, device=draws.device)
         else:
             starts = draws.uniform(f"{purpose} starts")
-            at = times + starts[:, None] * self.frames
+            at = times + starts[:, None] * self._latest_start
         return Material(latents, at, self._per_clip)
