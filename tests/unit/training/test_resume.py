@@ -6,6 +6,7 @@ so that their states matter too.
 """
 
 import os
+import shutil
 import signal
 import time
 from functools import cache
@@ -126,7 +127,7 @@ def _begin(rank: int, root: Path, dataset: DatasetRef) -> None:
     parallel = _enter(rank, root, "begin")
     store = LocalStore(root / "store")
     for kind in MODELS:
-        for run_id, stop_at in (("whole", 0), ("asked", 3), ("damaged", 0)):
+        for run_id, stop_at in (("whole", 0), ("asked", 3)):
             task = _task(root, dataset, kind, f"{kind}-{run_id}")
             _own(store, task, parallel)
             worker.run(task, parallel, Listener(stop_at))
@@ -175,15 +176,24 @@ def store(tmp_path_factory) -> LocalStore:
         process.join()
     assert [process.exitcode for process in context.processes] == [-signal.SIGKILL] * WORLD
     for kind, end in DISTURBED:
-        newest = committed_checkpoints(store, f"{kind}-{end}")[-1]
         if end == "damaged":
-            (root / "store" / newest.prefix / "state.safetensors").write_bytes(b"")
-            newest = committed_checkpoints(store, f"{kind}-{end}")[-2]
+            _damage(root / "store" / "runs", kind)
+        newest = committed_checkpoints(store, f"{kind}-{end}")[-2 if end == "damaged" else -1]
         assert newest.clips_seen == WENT_ON_FROM[end]
         for name in ("state.safetensors", "rng.safetensors"):
             store.put(f"before/{kind}-{end}/{name}", store.get(f"{newest.prefix}/{name}").data)
     torch.multiprocessing.spawn(_go_on, (root, dataset), nprocs=WORLD)
     return store
+
+
+def _damage(runs: Path, kind: str) -> None:
+    """Make a run that ended like the undisturbed one, but whose last checkpoint is not whole."""
+    whole, damaged = runs / f"{kind}-whole", runs / f"{kind}-damaged"
+    shutil.copytree(whole, damaged)
+    pointer = damaged / "pointer"
+    pointer.write_text(pointer.read_text().replace(f"{whole.name}/", f"{damaged.name}/"))
+    newest = max((damaged / "checkpoints").iterdir())
+    (newest / "state.safetensors").write_bytes(b"")
 
 
 @cache
