@@ -97,19 +97,28 @@ class RunPointer:
         return self._version.checkpoints
 
     def commit(
-        self, checkpoint: Committed, *, keep: int, metric: str | None = None
+        self,
+        checkpoint: Committed,
+        *,
+        keep: int,
+        metric: str | None = None,
+        ignored: frozenset[str] = frozenset(),
     ) -> tuple[Committed, ...]:
         """Add a checkpoint whose manifest is already stored; keep the newest `keep` and the best.
 
         Best is the lowest score; `metric` names what the scores are, and those of another metric
         are forgotten. A score that is not finite is none. Checkpoints that had seen as many clips
-        or more are dropped too: the run went on from before them, because they did not verify, or
-        because it was told to start anew.
+        or more are dropped too: the run went on from before them, because they did not verify. So
+        are those with a prefix in `ignored`: the run was told to start anew.
         Returns those that fell out of the list; their objects may now be deleted. Raises
         `LeaseHeldError` where another owner has moved the pointer.
         """
         before = self.checkpoints
-        older = [one for one in before if one.clips_seen < checkpoint.clips_seen]
+        older = [
+            one
+            for one in before
+            if one.clips_seen < checkpoint.clips_seen and one.prefix not in ignored
+        ]
         if metric is None or metric != self._version.metric:
             older = [replace(one, score=None) for one in older]
         score = checkpoint.score

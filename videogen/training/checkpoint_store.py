@@ -7,6 +7,7 @@ import logging
 import secrets
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from videogen.errors import CorruptObjectError, ObjectMissingError
@@ -58,35 +59,41 @@ def newest_that_verifies(
     return None
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """Which checkpoints of a run stay."""
+
+    newest: int
+    """So many of the last."""
+    best_metric: str | None = None
+    """And the one where this figure was lowest."""
+    ignored: frozenset[str] = frozenset()
+    """Prefixes of those that never do: the run was told to start anew."""
+
+
 class CheckpointWriter:
     """Publishes checkpoints of one run, one at a time."""
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        pointer: RunPointer,
-        prefix: str,
-        *,
-        keep: int,
-        metric: str | None = None,
-    ) -> None:
-        """Write below `prefix`; keep the newest `keep`, and the one where `metric` was lowest."""
+    def __init__(self, store: ObjectStore, pointer: RunPointer, prefix: str, rule: Keeping) -> None:
+        """Write below `prefix`, and keep what the rule says."""
         self._store = store
         self._pointer = pointer
         self._prefix = prefix
-        self._keep = keep
-        self._metric = metric
+        self._rule = rule
 
     def commit(self, directory: Path, clips_seen: int, score: float | None = None) -> Committed:
         """Upload a checkpoint's directory, move the pointer to it, delete those it pushes out.
 
-        `score` is the metric's value. The prefix is fresh, so that nothing that was committed is
-        ever written over.
+        `score` is the best metric's value. The prefix is fresh, so that nothing that was committed
+        is ever written over.
         """
         prefix = f"{self._prefix}/{clips_seen:012d}-{secrets.token_hex(4)}"
         sha256 = manifest.publish(self._store, prefix, directory)
         committed = Committed(prefix, clips_seen, sha256, score)
-        for dropped in self._pointer.commit(committed, keep=self._keep, metric=self._metric):
+        rule = self._rule
+        for dropped in self._pointer.commit(
+            committed, keep=rule.newest, metric=rule.best_metric, ignored=rule.ignored
+        ):
             self._delete(dropped)
         return committed
 

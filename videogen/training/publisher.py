@@ -21,7 +21,7 @@ from videogen.runs.pointer import RunPointer
 from videogen.storage.base import ObjectStore
 from videogen.training import checkpoint
 from videogen.training.checkpoint import Document, Export, StepState, TrainingState
-from videogen.training.checkpoint_store import CheckpointWriter
+from videogen.training.checkpoint_store import CheckpointWriter, Keeping
 from videogen.training.host_buffers import HostBuffers, HostCopy
 from videogen.training.samples import SampleFiles
 
@@ -58,8 +58,7 @@ class Target:
     store: ObjectStore
     run_id: str
     lease_token: str
-    keep_checkpoints: int
-    best_metric: str | None
+    keeping: Keeping
     work_dir: Path
     """For files on their way."""
 
@@ -160,7 +159,7 @@ class Publisher:
         )
         directory = self._target.work_dir / f"checkpoint-{moment.clips_seen}"
         checkpoint.write_checkpoint(state, self._outputs.export, directory)
-        score = moment.figures.get(self._target.best_metric or "")
+        score = moment.figures.get(self._target.keeping.best_metric or "")
         self._open_writer().commit(directory, moment.clips_seen, score)
         shutil.rmtree(directory)
 
@@ -176,8 +175,7 @@ class Publisher:
                 target.store,
                 RunPointer(target.store, target.run_id, target.lease_token),
                 f"runs/{target.run_id}/checkpoints",
-                keep=target.keep_checkpoints,
-                metric=target.best_metric,
+                target.keeping,
             )
         return self._writer
 

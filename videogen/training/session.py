@@ -18,7 +18,7 @@ from videogen.runs.pointer import Committed, committed_checkpoints
 from videogen.storage.base import ObjectStore
 from videogen.training import checkpoint
 from videogen.training.checkpoint import Document, StepState
-from videogen.training.checkpoint_store import newest_that_verifies
+from videogen.training.checkpoint_store import Keeping, newest_that_verifies
 from videogen.training.loop import Hooks, Step
 from videogen.training.parallel import Parallel
 from videogen.training.publisher import Moment, Outputs, Publisher, Target
@@ -131,8 +131,7 @@ class Session:
             store=self.store,
             run_id=identity.run_id,
             lease_token=identity.lease_token,
-            keep_checkpoints=identity.keep_checkpoints,
-            best_metric=identity.best_metric,
+            keeping=Keeping(identity.keep_checkpoints, identity.best_metric, identity.ignored),
             work_dir=self.work_dir,
         )
         return Publisher(target, self.outputs, self.warn)

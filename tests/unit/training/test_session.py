@@ -175,6 +175,17 @@ def test_the_checkpoint_with_the_lowest_score_is_kept_beside_the_newest(tmp_path
     assert kept[0].score == min(one.score for one in kept) == 3.5
 
 
+def test_a_run_that_was_told_to_start_anew_keeps_nothing_of_what_it_was_not_even_the_best(tmp_path):
+    scored = replace(IDENTITY, best_metric="score")
+    run(tmp_path, scored)
+    store = LocalStore(tmp_path / "store")
+    before = {one.prefix for one in committed_checkpoints(store, "tiny")}
+    later = CONFIG.model_copy(update={"checkpoint_interval_clips": 84})
+    run(tmp_path, replace(scored, ignored=frozenset(before)), config=later)
+    (kept,) = committed_checkpoints(store, "tiny")
+    assert kept.prefix not in before
+
+
 def test_a_best_metric_that_is_never_reported_is_one_error_that_names_those_that_are(tmp_path):
     with pytest.raises(ConfigError, match=r"best_metric is 'fvd'.*clips_per_s.*loss.*score"):
         run(tmp_path, replace(IDENTITY, best_metric="fvd"))
