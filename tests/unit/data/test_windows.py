@@ -1,90 +1,13 @@
-"""The loader against the very frames that were packed."""
+"""Sample i against the very frames that were packed, from wherever its bytes come."""
 
-import hashlib
-from itertools import islice
+import threading
 
 import numpy as np
 import pytest
-import torch
+from packed_dataset import LENGTHS, Dataset, WatchedStore
 
-from videogen.data.loading.clip_index import open_clips
-from videogen.data.loading.loader import Loader, Windows, WindowShape, to_unit_range
-from videogen.data.loading.order import SampleOrder, Share
-from videogen.data.loading.shard_cache import ShardCache
-from videogen.data.shards.frame_codec import encode_clip
-from videogen.data.shards.tar_shard import ShardWriter, shard_key
-from videogen.data.snapshots.clip_table import ClipRow, table_of
-from videogen.data.snapshots.snapshot import add_clips
+from videogen.data.shards.tar_shard import shard_key
 from videogen.errors import CorruptObjectError, DatasetError
-from videogen.storage.local import LocalStore
-
-LENGTHS = (16, 19, 40, 16, 23, 31, 17, 20, 16, 28, 21, 18)
-
-
-def _hex(*parts):
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-class Dataset:
-    """A dataset of random clips in several shards, with its frames at hand."""
-
-    def __init__(self, root, *, lengths=LENGTHS, codec="raw", held_out=(3,)):
-        rng = np.random.default_rng(0)
-        self.store = LocalStore(root / "store")
-        self.frames, self.downloads, rows = {}, [], []
-        packed = root / "packed"
-        packed.mkdir()
-        facts = {}
-        with ShardWriter(packed, max_bytes=120_000) as writer:
-            written = []
-            for index, length in enumerate(lengths):
-                clip_id = _hex("clip", index)
-                coarse = rng.integers(0, 256, (length, 2, 2, 3), dtype=np.uint8)
-                frames = coarse.repeat(8, axis=1).repeat(8, axis=2)
-                self.frames[clip_id] = frames
-                facts[clip_id] = (index, length)
-                written.append(writer.add(clip_id, {}, encode_clip(frames, codec)))
-            written.append(writer.finish())
-        for shard in filter(None, written):
-            self.store.upload(shard_key("d", shard.sha256), shard.path)
-            for placed in shard.clips:
-                index, length = facts[placed.clip_id]
-                rows.append(
-                    ClipRow(
-                        clip_id=placed.clip_id,
-                        source=f"file{index}.mp4",
-                        source_sha256=_hex("source", index),
-                        start_s=0.0,
-                        end_s=length / 8,
-                        shard=shard.sha256,
-                        offset=placed.offset,
-                        length=placed.length,
-                        sha256=placed.sha256,
-                        frames=length,
-                        fps=8.0,
-                        height=16,
-                        width=16,
-                        codec=codec,
-                        colour="bt709",
-                        split="holdout" if index in held_out else "train",
-                    )
-                )
-        self.snapshot = add_clips(self.store, "d", _hex("ingest"), table_of(rows))
-        self.root = root
-
-    def windows(self, *, num_frames=8, stride=1, seed=0, cache_bytes=1 << 30, **options):
-        cache = ShardCache(self.store, self.root / "cache", max_bytes=cache_bytes)
-        clips = open_clips(self.store, "d", self.snapshot.digest)
-        return Windows(clips, cache, WindowShape(num_frames, stride), seed=seed, **options)
-
-    def expected(self, sample, *, num_frames=8, stride=1, seed=0):
-        """Sample i by its definition."""
-        rows = self.snapshot.rows("train")
-        _, shards = np.unique([row.shard for row in rows], return_inverse=True)
-        order = SampleOrder(self.snapshot.digest, seed, shards)
-        row = rows[order.clip(sample)]
-        start, _ = order.window(sample, row.frames, num_frames, stride)
-        return self.frames[row.clip_id][start : start + (num_frames - 1) * stride + 1 : stride]
 
 
 @pytest.mark.parametrize("memory_bytes", [0, 1 << 30])
@@ -97,49 +20,37 @@ def test_sample_i_shows_the_source_frames_that_the_order_names(tmp_path, memory_
         assert np.array_equal(windows.read(sample), dataset.expected(sample, stride=stride))
 
 
-def test_jpeg_clips_are_read_within_their_loss(tmp_path):
-    dataset = Dataset(tmp_path, codec="jpeg")
+@pytest.mark.parametrize("codec", ["raw", "jpeg"])
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_a_window_is_the_same_alone_from_a_copy_and_from_memory(tmp_path, codec, cache_bytes):
+    dataset = Dataset(tmp_path, codec=codec)
+    kept = dataset.windows(cache_bytes=0)
+    windows = dataset.windows(memory_bytes=0, cache_bytes=cache_bytes)
+    for sample in range(3 * len(windows)):
+        frames = windows.read(sample)
+        windows.join(10)  # with a cache, the next read is of a copy
+        assert np.array_equal(frames, kept.read(sample))
+        assert np.abs(frames.astype(int) - dataset.expected(sample)).mean() < 3
+    assert bool(dataset.copies) == bool(cache_bytes)
+
+
+def test_a_copy_gives_the_frames_of_the_window_alone_once_its_clip_is_verified(tmp_path):
+    dataset = Dataset(tmp_path, lengths=(40,), held_out=(), codec="jpeg")
     windows = dataset.windows(memory_bytes=0)
-    for sample in range(len(windows)):
-        error = windows.read(sample).astype(int) - dataset.expected(sample)
-        assert np.abs(error).mean() < 3
-
-
-def test_ranks_share_a_step_and_any_number_of_them_sees_the_same_clips(tmp_path):
-    dataset = Dataset(tmp_path)
-    windows = dataset.windows()
-    alone = _steps(windows, Share(5), 6)
-    shared = [_steps(windows, Share(5, 2, rank), 6) for rank in range(2)]
-    assert [len(batch.frames) for batch in shared[0]] == [3] * 6
-    for whole, first, second in zip(alone, *shared, strict=True):
-        assert torch.equal(whole.frames, torch.cat([first.frames, second.frames]))
-
-
-def test_a_resumed_loader_goes_on_where_the_other_stopped(tmp_path):
-    windows = Dataset(tmp_path).windows()
-    whole = _steps(windows, Share(4), 7)
-    resumed = _steps(windows, Share(4), 4, clips_seen=3 * 4)
-    for one, other in zip(whole[3:], resumed, strict=True):
-        assert torch.equal(one.frames, other.frames)
-
-
-def test_frames_are_in_the_unit_range_channels_first_with_times_in_frames(tmp_path):
-    dataset = Dataset(tmp_path)
-    (batch,) = _steps(dataset.windows(stride=2), Share(3), 1)
-    assert batch.frames.shape == (3, 8, 3, 16, 16)
-    expected = dataset.expected(0, stride=2).transpose(0, 3, 1, 2) / 127.5 - 1
-    assert torch.allclose(batch.frames[0], torch.from_numpy(expected).float(), atol=1e-6)
-    assert batch.times.tolist() == [[0, 2, 4, 6, 8, 10, 12, 14]] * 3
-    assert to_unit_range(torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 1, 2, 1)).tolist()[
-        0
-    ][0][0][0] == [-1, 1]
-
-
-def test_fewer_clips_than_a_batch_repeat_epoch_by_epoch(tmp_path):
-    dataset = Dataset(tmp_path, lengths=(16, 20), held_out=())
-    (batch,) = _steps(dataset.windows(), Share(7), 1)
-    expected = to_unit_range(torch.from_numpy(np.stack([dataset.expected(i) for i in range(7)])))
-    assert torch.equal(batch.frames, expected)
+    windows.read(0)
+    windows.join(10)
+    dataset.store.delete(next(iter(dataset.shards)))  # from here on the copy must do
+    expected = {sample: windows.read(sample) for sample in range(50)}
+    (copy,) = (tmp_path / "cache").glob("*.tar")
+    (row,) = dataset.snapshot.rows()
+    with copy.open("r+b") as file:
+        file.seek(row.offset + row.length - 20)  # within the last frame
+        file.write(b"x" * 20)
+    (frames,) = dataset.frames.values()
+    others = [s for s in expected if not np.array_equal(dataset.expected(s)[-1], frames[-1])]
+    assert len(others) > 30
+    for sample in others:
+        assert np.array_equal(windows.read(sample), expected[sample])
 
 
 def test_a_dataset_without_a_clip_to_train_on_is_one_error(tmp_path):
@@ -154,43 +65,59 @@ def test_clips_shorter_than_the_window_are_one_error_with_their_number(tmp_path)
         dataset.windows(num_frames=18)
 
 
-def test_a_clip_whose_bytes_changed_in_the_store_is_named(tmp_path):
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_a_clip_whose_bytes_changed_in_the_store_is_named(tmp_path, cache_bytes):
     dataset = Dataset(tmp_path, lengths=(16,), held_out=())
     (row,) = dataset.snapshot.rows()
-    path = tmp_path / "store" / shard_key("d", row.shard)
-    data = bytearray(path.read_bytes())
+    key = shard_key("d", row.shard)
+    data = bytearray(dataset.store.get(key).data)
     data[row.offset + row.length - 1] ^= 1
-    path.write_bytes(data)
-    with (
-        pytest.raises(CorruptObjectError, match=row.clip_id),
-        Loader(dataset.windows(), Share(2), torch.device("cpu")) as loader,
-    ):
-        next(loader)
+    dataset.store.put(key, bytes(data))
+    windows = dataset.windows(cache_bytes=cache_bytes)
+    for _ in range(2):  # alone, and from a copy that is as bad
+        with pytest.raises(CorruptObjectError, match=rf"{row.clip_id}.*{row.shard}.*restore"):
+            windows.read(0)
+        windows.join(10)
 
 
 @pytest.mark.parametrize("left", [0.0, 0.5, 1.0])
-def test_a_damaged_or_short_local_copy_is_fetched_again(tmp_path, left):
+def test_a_damaged_or_short_copy_is_dropped_and_fetched_again(tmp_path, left):
     dataset = Dataset(tmp_path, lengths=(16,), held_out=())
-    windows = dataset.windows()
+    windows = dataset.windows(memory_bytes=0)
     first = windows.read(0)
     windows.join(10)
-    (copy,) = [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tar"]
-    copy.write_bytes(bytes(int(left * copy.stat().st_size)))
-    assert np.array_equal(dataset.windows().read(0), first)
+    (copy,) = (tmp_path / "cache").glob("*.tar")
+    good = copy.read_bytes()
+    copy.write_bytes(bytes(int(left * len(good))))
+    again = dataset.windows(memory_bytes=0)
+    assert np.array_equal(again.read(0), first)
+    again.join(10)
+    assert copy.read_bytes() == good
 
 
-def test_the_cache_stays_within_its_bound_and_reads_on(tmp_path):
+def test_readers_of_one_node_fetch_each_shard_once(tmp_path):
+    dataset = Dataset(tmp_path, store=WatchedStore(tmp_path / "store"))
+    readers = [dataset.windows(memory_bytes=0) for _ in range(4)]
+    dataset.store.ranges.clear()
+    threads = [
+        threading.Thread(target=lambda w=windows: [w.read(i) for i in range(22)])
+        for windows in readers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for windows in readers:
+        windows.join(10)
+    assert len(dataset.shards) > 1
+    assert sorted(dataset.store.fetched) == sorted(dataset.shards)
+
+
+def test_windows_say_what_they_read_and_how(tmp_path):
     dataset = Dataset(tmp_path)
-    bound = 260_000
-    windows = dataset.windows(memory_bytes=0, cache_bytes=bound)
-    for sample in range(30):
-        assert np.array_equal(windows.read(sample), dataset.expected(sample))
-    windows.join(10)
-    kept = [path for path in (tmp_path / "cache").iterdir() if path.suffix == ".tar"]
-    assert 0 < sum(path.stat().st_size for path in kept) <= bound
-    assert not list((tmp_path / "cache").glob(".staged-*"))
-
-
-def _steps(windows, share, num, clips_seen=0):
-    with Loader(windows, share, torch.device("cpu"), clips_seen=clips_seen) as loader:
-        return list(islice(loader, num))
+    assert dataset.windows().describe() == "11 clips of d, kept decoded in memory"
+    alone = dataset.windows(memory_bytes=0, cache_bytes=0)
+    assert alone.describe() == "11 clips of d, read from the store one by one"
+    cached = dataset.windows(memory_bytes=0, cache_bytes=3 * 10**9).describe()
+    assert "3.0 GB are kept in" in cached
+    assert str(tmp_path / "cache") in cached

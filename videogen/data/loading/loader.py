@@ -99,8 +99,9 @@ class Loader:
     ) -> None:
         """Stop reading, and end all threads."""
         self._threads.stop()
-        self._windows.stop()
+        self._windows.stop()  # readers wait for it
         self._threads.join(_CLOSE_TIMEOUT_S)
+        self._windows.stop()  # once more, for what they asked for meanwhile
         self._windows.join(_CLOSE_TIMEOUT_S)
         self._ahead.clear()
 

@@ -46,6 +46,10 @@ class ClipsAhead:
         asked = self._asked.pop(clip, None)
         return None if asked is None else asked.result()
 
+    def forget(self, clip: int) -> None:
+        """A clip that was asked for is not needed any more."""
+        self._asked.pop(clip, None)
+
     def get(self, clip: int) -> bytes:
         """The `.frames` member of a clip.
 

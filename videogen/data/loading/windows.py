@@ -114,11 +114,10 @@ class Windows:
         if not samples or len(self._decoded) == len(self):
             return
         self._shards.reach(samples)
-        clips = {self._order.clip(sample) for sample in samples}.difference(self._decoded)
-        keys = {self._key(clip) for clip in clips}
-        present = {key for key in keys if self._cache.has(key)}
+        clips = dict.fromkeys(self._order.clip(sample) for sample in samples)
+        present = {key for key in set(map(self._key, clips)) if self._cache.has(key)}
         for clip in clips:
-            if self._key(clip) not in present:
+            if clip not in self._decoded and self._key(clip) not in present:
                 self._members.ask(clip)
 
     def read(self, sample: int, into: Frames | None = None) -> Frames:
@@ -153,7 +152,9 @@ class Windows:
         return self._shards.keys[int(self._clips.shard[clip])]
 
     def _whole(self, sample: int, clip: int) -> Frames:
-        if clip not in self._decoded:
+        if clip in self._decoded:
+            self._members.forget(clip)  # it may have been asked for while it was decoded
+        else:
             frames = np.empty((int(self._clips.frames[clip]), *self._frame_shape), dtype=np.uint8)
             self._read(sample, clip, 0, frames, stride=1)
             self._decoded[clip] = frames
