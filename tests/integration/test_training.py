@@ -27,7 +27,7 @@ from videogen.models.sampling import generate
 from videogen.progress import ProgressEvent
 from videogen.runs import manifest
 from videogen.runs.handle import RunHandle
-from videogen.runs.pointer import committed_checkpoints
+from videogen.runs.pointer import best_checkpoint, committed_checkpoints
 from videogen.runs.stages import StageTask, run_stage
 from videogen.storage.local import LocalStore
 from videogen.tracking import start_run
@@ -213,9 +213,14 @@ def test_a_run_that_its_hours_end_says_so_and_the_same_command_completes_it(
     said = r"stopped after train\.max_hours \(1e-06\) at 6 of 24 clips; the same command goes on"
     with pytest.raises(TrainingError, match=said):
         _train(short, store, dataset, cluster, "short")
-    reference, events = _train(CONFIG, store, dataset, cluster, "short")
+    best = CONFIG.train.model_copy(update={"best_metric": "generator_loss", "keep_checkpoints": 1})
+    config = CONFIG.model_copy(update={"train": best})
+    reference, events = _train(config, store, dataset, cluster, "short")
     assert "from 6 to 24 clips" in events[0].message
     assert reference.clips_seen == 24
+    kept = best_checkpoint(store, "short").checkpoint
+    assert kept.score == min(one.score for one in committed_checkpoints(store, "short"))
+    assert f"generator_loss was lowest at {kept.clips_seen} clips" in events[-1].message
 
 
 class _StopAfter:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from time import monotonic
 
 from videogen.artifacts import CheckpointRef, DatasetRef
@@ -11,7 +12,12 @@ from videogen.config.train import TrainConfig
 from videogen.errors import CorruptObjectError, TrainingError
 from videogen.execution.ray_session import Cluster
 from videogen.progress import Progress, ProgressEvent
-from videogen.runs.pointer import Committed, committed_checkpoints, take_pointer
+from videogen.runs.pointer import (
+    Committed,
+    best_checkpoint,
+    committed_checkpoints,
+    take_pointer,
+)
 from videogen.runs.stages import StageRun
 from videogen.storage.base import ObjectStore
 from videogen.tracking_spec import TrackerSpec
@@ -59,7 +65,8 @@ def train(  # noqa: PLR0913 - what a stage of a run is given
     run.lease.check()
     if final is None or final.clips_seen < config.train.total_clips:
         raise _unfinished(config.train, run.handle.run_id, final, monotonic() - began)
-    progress(ProgressEvent("train", final.clips_seen, config.train.total_clips, "clips"))
+    ended = ProgressEvent("train", final.clips_seen, config.train.total_clips, "clips")
+    progress(replace(ended, message=_best(store, run.handle.run_id)))
     return CheckpointRef(
         run_id=run.handle.run_id,
         prefix=final.prefix,
@@ -75,6 +82,15 @@ def train(  # noqa: PLR0913 - what a stage of a run is given
         seconds=round(monotonic() - began, 3),
         mlflow_run_id=tracker.run_id if tracker else None,
     )
+
+
+def _best(store: ObjectStore, run_id: str) -> str:
+    """Where the run was best, for people; empty where nothing decides."""
+    best = best_checkpoint(store, run_id)
+    if best is None:
+        return ""
+    one = best.checkpoint
+    return f"{best.metric} was lowest at {one.clips_seen:,} clips, {one.score:.4g}: {one.prefix}"
 
 
 def _unfinished(
