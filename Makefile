@@ -5,13 +5,14 @@ INSTALLED := .venv/.installed
 FILES ?= 5000
 SEED ?= 1
 
-.PHONY: help install demo test check fuzz clean
+.PHONY: help install demo test check fuzz mutations clean
 
 help:
 	@echo "make demo     sample videos -> a registered generator, on services of this machine"
 	@echo "make test     checks, unit, integration and end-to-end tests"
 	@echo "make check    linters, types, import contracts, architecture: seconds"
 	@echo "make fuzz     ingest of 5000 damaged videos; FILES=N for more, SEED=S for others"
+	@echo "make mutations faults seeded into the training core: each must fail a test; minutes"
 	@echo "make install  .venv with everything, at the versions of infra/constraints.txt"
 	@echo "make clean    stop the embedded services; remove .venv, .videogen and caches"
 
@@ -44,6 +45,9 @@ check: install
 
 test: check
 	$(BIN)/pytest --durations=10
+
+mutations: install
+	@$(BIN)/python tests/mutations/run.py
 
 fuzz: install
 	$(BIN)/pytest tests/unit/ingest/test_fuzz.py --fuzz $(FILES) --fuzz-seed $(SEED)

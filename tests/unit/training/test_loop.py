@@ -78,6 +78,14 @@ def test_a_step_is_schedules_then_discriminator_then_generator_then_ema():
     ]  # fmt: skip
 
 
+def test_progress_counts_the_clips_of_all_workers():
+    recorder = Recorder()
+    config = CONFIG.model_copy(update={"global_batch_size": 12, "total_clips": 36})
+    assert train(config, recorder, batches(), recorder.hooks(), parallel=Parallel()) == 36
+    assert recorder.named("progress") == [0, 12, 24]
+    assert recorder.named("ema") == [12, 24, 36]
+
+
 def test_hooks_are_called_at_their_intervals_and_at_the_end_which_is_a_whole_step():
     recorder = Recorder()
     assert train(CONFIG, recorder, batches(), recorder.hooks(), parallel=Parallel()) == 32

@@ -1,5 +1,6 @@
 """Several workers against one process."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def _worker(rank: int, world: int, root: str) -> None:
     text = parallel.broadcast_text("Größe 1" if rank == 0 else "")
     found["text"] = torch.tensor(list(text.encode()), dtype=torch.uint8)
     save_file(found, Path(root) / f"{rank}.safetensors")
+    gc.collect()  # what still holds the group would end it with the interpreter, and abort
     torch.distributed.destroy_process_group()
 
 

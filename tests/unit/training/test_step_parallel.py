@@ -1,5 +1,6 @@
 """The whole step on two workers with uneven shares, against one process."""
 
+import gc
 import os
 import zlib
 from pathlib import Path
@@ -90,6 +91,7 @@ def _worker(rank: int, root: str) -> None:
         "limited": _decided(parallel, "AVX2" if rank == 1 else None),
     }
     save_file(decided, Path(root) / f"decided-{rank}.safetensors")
+    gc.collect()  # what still holds the group would end it with the interpreter, and abort
     torch.distributed.destroy_process_group()
 
 
