@@ -131,13 +131,16 @@ def _windows(source: Source, directory: Path) -> Windows:
 def _decoded(source: Source) -> Iterator[Frames]:
     """Windows, uint8 (t h w c), at random places of random clips, without end."""
     clips = _clips_in_memory(source)
+    size = simplejpeg.decode_jpeg_header(clips[0][0])[:2]
     rng = np.random.default_rng(0)
     while True:
         for index in rng.permutation(len(clips)):
             frames = clips[index]
             start = int(rng.integers(len(frames) - _SHAPE.span + 1))
-            jpegs = frames[start : start + _SHAPE.span]
-            yield np.stack([simplejpeg.decode_jpeg(one, colorspace="RGB") for one in jpegs])
+            window = np.empty((_SHAPE.num_frames, *size, 3), dtype=np.uint8)
+            for place, jpeg in enumerate(frames[start : start + _SHAPE.span]):
+                simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=window[place])
+            yield window
 
 
 @cache
