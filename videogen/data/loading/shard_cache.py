@@ -87,6 +87,8 @@ class ShardCache:
 
         Gives up between two requests once `stopping` is set. Raises as the store does.
         """
+        if self._limit == 0:
+            return
         try:
             self._notice_deletion()
             self._fetch(key, stopping)
@@ -165,10 +167,11 @@ class ShardCache:
     def _files(self) -> list[tuple[os.stat_result, Path]]:
         """All that takes room, also what is being fetched."""
         found = []
-        for path in self._directory.glob("**/*"):
-            with suppress(FileNotFoundError):
-                if path.is_file():
-                    found.append((path.stat(), path))
+        for path in self._directory.iterdir():
+            name = path.name
+            held = path / name.removeprefix(_FETCHING) if name.startswith(_FETCHING) else path
+            with suppress(FileNotFoundError):  # whoever fetched it has just finished
+                found.append((held.stat(), held))
         return found
 
     @contextmanager
