@@ -130,9 +130,8 @@ class R3ganVGenerator(VideoGenerator):
         change = self.move(torch.cat([still, motion], dim=-1))
         change = rearrange(change, "b t (k i j) -> b t k i j", i=2, j=3)
         identity = torch.eye(2, 3, device=change.device, dtype=change.dtype)
-        pace = identity.new_tensor([_TURN_PACE, _TURN_PACE, 1.0])
-        maps: Tensor = change * pace + identity
-        return maps
+        turns, shifts = change.split([2, 1], dim=-1)
+        return torch.cat([turns * _TURN_PACE, shifts], dim=-1) + identity
 
     def _start_with_shifts(self) -> None:
         """At first things are shifted, and neither zoomed nor turned."""

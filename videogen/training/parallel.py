@@ -48,8 +48,8 @@ class Parallel:
         """The module, on this worker's device, with gradients averaged over all workers.
 
         Weights and buffers of the first worker are sent to all, once. Buffers are not sent again
-        at each forward (`forward_sync_buffers=False`): an update of the discriminator runs it
-        twice before one backward, and a buffer written between the two would spoil the first.
+        at each forward (`forward_sync_buffers=False`): an update of a discriminator runs it
+        several times before one backward, and a buffer written in between would spoil the first.
         """
         module = module.to(self.device)
         if self.world_size == 1:
