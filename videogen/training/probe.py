@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -126,12 +126,15 @@ class Probe:
 
 
 def _timed(run: Callable[[], None], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    """Seconds of the GPU; of the CPU those of this process, whatever else the machine does."""
+    if device.type != "cuda":
+        began = process_time()
+        run()
+        return process_time() - began
+    torch.cuda.synchronize(device)
     began = perf_counter()
     run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    torch.cuda.synchronize(device)
     return perf_counter() - began
 
 
