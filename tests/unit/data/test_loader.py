@@ -150,3 +150,19 @@ def test_batches_ahead_are_bounded_in_bytes(tmp_path):
 def test_the_loader_says_with_how_many_threads_it_reads(tmp_path):
     loader = Loader(Dataset(tmp_path).windows(), Share(2), CPU, threads=3)
     assert loader.describe() == "11 clips of d, kept decoded in memory, 3 threads ahead of the step"
+
+
+def test_memory_of_a_batch_is_used_again_only_once_no_view_of_it_is_left(tmp_path):
+    windows = Dataset(tmp_path).windows()
+    with Loader(windows, Share(2), CPU) as loader:
+        kept = [next(loader).frames[1, 2:4] for _ in range(20)]  # views of views
+        copies = [view.clone() for view in kept]
+        for _ in range(40):
+            next(loader)
+        assert all(torch.equal(view, copy) for view, copy in zip(kept, copies, strict=True))
+        num = len(loader._buffers._arrays)
+        assert 20 < num < 40
+        del kept
+        for _ in range(40):
+            next(loader)
+        assert len(loader._buffers._arrays) == num

@@ -4,13 +4,14 @@ Reading, verifying, decoding and scaling happen in threads (no process is forked
 have threads), some batches ahead of the step and bounded in bytes.
 """
 
+import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ _AHEAD_BYTES = 256 << 20
 _FEWEST_AHEAD, _MOST_AHEAD = 2, 8
 _MOST_THREADS = 8
 _CORES_A_THREAD = 4
+_REFERENCES_OF_OURS = 3
+"""The list's, the variable's, and that of the call that counts."""
 _CLOSE_TIMEOUT_S = 20.0
 """Longer than the store's client goes on asking a server that is gone."""
 
@@ -50,6 +53,27 @@ class _Reading:
     frames: Tensor
     """(b t h w c): float where it stays on the CPU; uint8, pinned, where it goes to a device."""
     parts: list[Future[None]]
+
+
+class _Buffers:
+    """Memory of batches that are gone, for those to come.
+
+    Fresh memory of that size comes page by page from the kernel, which takes as long as scaling
+    the frames that are written to it.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: list[NDArray[np.float32]] = []
+
+    def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """An array of which nobody else has so much as a view; its content is anything."""
+        for array in self._arrays:
+            # A tensor of it, and every view, holds a reference until the last of them is gone.
+            if sys.getrefcount(array) == _REFERENCES_OF_OURS and array.shape == shape:
+                return array
+        array = np.empty(shape, dtype=np.float32)
+        self._arrays.append(array)
+        return array
 
 
 class Loader:
@@ -76,6 +100,7 @@ class Loader:
         self._num_threads = threads or _default_threads(device)
         self._threads = Background("loader", self._num_threads)
         self._ahead: deque[_Reading] = deque()
+        self._buffers = _Buffers()
         if share.global_batch > len(windows):
             windows.warn(
                 f"a step takes train.global_batch_size ({share.global_batch:,}) clips, and there "
@@ -131,11 +156,11 @@ class Loader:
         self._next_clips_seen += self._share.global_batch
         self._windows.ask(samples)
         shape = (len(samples), *self._windows.item_shape)
-        is_cpu = self._device.type == "cpu"
-        frames = (
-            torch.empty(shape) if is_cpu else torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        )
-        fill = self._fill_floats if is_cpu else self._fill_bytes
+        fill: Callable[[range, NDArray[Any], threading.Event], None]
+        if self._device.type == "cpu":
+            frames, fill = torch.from_numpy(self._buffers.take(shape)), self._fill_floats
+        else:
+            frames, fill = torch.empty(shape, dtype=torch.uint8, pin_memory=True), self._fill_bytes
         parts = np.array_split(np.arange(len(samples)), min(self._num_threads, len(samples)))
         stopping = self._threads.stopping
         self._ahead.append(

@@ -207,10 +207,10 @@ def decode_frames(
         every = np.frombuffer(data, dtype=np.uint8).reshape(-1, *layout.shape)
         into[:] = every[:: wanted.step]
         return
-    view, origin = memoryview(data), layout.offsets[wanted[0]]
+    view, offsets = memoryview(data), layout.offsets
+    origin = offsets[wanted[0]]
     for frame, index in zip(into, wanted, strict=True):
-        start, end = layout.offsets[index], layout.offsets[index + 1]
-        _decode(view[start - origin : end - origin], frame)
+        _decode(view[offsets[index] - origin : offsets[index + 1] - origin], frame)
 
 
 def _encode(codec: Codec, frame: Frame) -> bytes:
