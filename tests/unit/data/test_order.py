@@ -133,6 +133,14 @@ def test_window_starts_are_uniform_over_all_that_fit():
     assert np.abs(counts - 1000).max() < 5 * 1000**0.5
 
 
+def test_a_start_is_the_high_part_of_the_samples_word_times_the_number_of_starts():
+    order = SampleOrder("digest", 3, ONE)
+    key = RandomKey.of("window", "digest", 3)
+    for sample in (0, 5, 2, 10**12, 5):
+        word = int(key.draw(sample, 1)[0])
+        assert order.window(sample, 64, 16, 2).start == word * 34 >> 64
+
+
 def test_a_window_as_long_as_the_clip_starts_at_zero_and_a_longer_one_is_refused():
     order = SampleOrder("digest", 0, ONE)
     assert order.window(9, 16, 16, 1) == (0, 1)
