@@ -15,6 +15,8 @@ from videogen.training.parallel import Parallel
 from videogen.training.schedules import is_due
 
 SECONDS_PER_HOUR = 3_600
+_FEWEST_STEPS = 8
+"""Over fewer the guard judges nobody: where every step is reported, one skip would be the end."""
 
 
 class Batch(Protocol):
@@ -72,7 +74,8 @@ def train(
     clock. The last thing done is a checkpoint, also where nothing was left to train. Raises
     `TrainingError` where it diverged.
     """
-    meter, guard, limit = Meter(parallel), Guard(config.global_batch_size), TimeLimit(config)
+    meter, limit = Meter(parallel), TimeLimit(config)
+    guard = Guard(config.global_batch_size, clips_seen)
     stopping = False
     if clips_seen >= config.total_clips:
         hooks.checkpoint(clips_seen)
@@ -117,23 +120,27 @@ class TimeLimit:
 class Guard:
     """Ends a training in which most updates are skipped, since their gradients are not finite."""
 
-    def __init__(self, global_batch: int) -> None:
+    def __init__(self, global_batch: int, clips_seen: int) -> None:
         self._global_batch = global_batch
-        self._last: tuple[float, int] | None = None
+        self._reported = self._began = clips_seen
+        self._skipped = 0.0
 
     def check(self, figures: Mapping[str, float], clips_seen: int) -> None:
-        """Compare `skipped_steps`, which counts from the start, with the report before.
+        """Count `skipped_updates`, the mean over the steps since the last report.
 
-        Raises `TrainingError` where it grew by one a step or more; a step has two updates.
+        Raises `TrainingError` where it is one a step or more, over these steps and those before
+        that were too few to tell; a step has two updates.
         """
-        skipped = figures.get("skipped_steps", 0.0)
-        last, self._last = self._last, (skipped, clips_seen)
-        if last is None:
+        since = (clips_seen - self._reported) / self._global_batch
+        self._skipped += figures.get("skipped_updates", 0.0) * since
+        self._reported = clips_seen
+        steps = (clips_seen - self._began) / self._global_batch
+        if steps < _FEWEST_STEPS:
             return
-        steps = (clips_seen - last[1]) / self._global_batch
-        if skipped - last[0] >= steps:
+        if self._skipped >= steps:
             raise TrainingError(
-                f"training diverged before {clips_seen:,} clips: {skipped - last[0]:.0f} updates "
-                f"of the last {steps:.0f} steps had gradients that are not finite, and were "
-                "skipped; lower train.learning_rate or raise train.gamma (checkpoints are kept)"
+                f"training diverged before {clips_seen:,} clips: {self._skipped:.0f} updates of "
+                f"the last {steps:.0f} steps had gradients that are not finite, and were skipped; "
+                "lower train.learning_rate or raise train.gamma (checkpoints are kept)"
             )
+        self._skipped, self._began = 0.0, clips_seen

@@ -40,7 +40,7 @@ class GuardedAdam:
             fused=True,
         )
         self.skipped = torch.zeros((), device=parallel.device)
-        """Steps that were not applied; 0-dim."""
+        """Whether the last step was not applied: 0 or 1, 0-dim."""
 
     def set(self, learning_rate: float, beta2: float) -> None:
         """Values for the steps that follow."""
@@ -59,23 +59,21 @@ class GuardedAdam:
         gradients = [one.grad for one in self._parameters if one.grad is not None]
         norms = torch.stack(torch._foreach_norm(gradients))  # noqa: SLF001 - as clip_grad_norm_ does
         norm: Tensor = torch.linalg.vector_norm(norms)
-        bad = self._parallel.all_reduce((~torch.isfinite(norm)).to(torch.float32), "max")
-        self.skipped = self.skipped + bad
+        self.skipped = self._parallel.all_reduce((~torch.isfinite(norm)).to(torch.float32), "max")
         excess = None if self._max_norm is None else (norm / self._max_norm).clamp(min=1.0)
-        for attribute, value in (("found_inf", bad), ("grad_scale", excess)):
+        for attribute, value in (("found_inf", self.skipped), ("grad_scale", excess)):
             setattr(self._adam, attribute, value)  # read by the fused kernel, undeclared
         self._adam.step()
         return norm
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Moments and counts by `PARAMETER.MOMENT`, and `skipped`: the live tensors."""
-        state = {
+        """Moments and counts by `PARAMETER.MOMENT`: the live tensors."""
+        return {
             f"{name}.{moment}": self._adam.state[parameter][moment]
             for name, parameter in zip(self._names, self._parameters, strict=True)
             for moment in _MOMENTS
             if parameter in self._adam.state
         }
-        return {**state, "skipped": self.skipped}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from that state exactly.
@@ -85,7 +83,6 @@ class GuardedAdam:
             RuntimeError: a moment has another shape, or belongs to no parameter.
         """
         left = dict(state)
-        skipped = left.pop("skipped")
         moments: dict[Tensor, dict[str, Tensor]] = {}
         for name, parameter in zip(self._names, self._parameters, strict=True):
             if not left:
@@ -96,7 +93,6 @@ class GuardedAdam:
             }
         if left:
             raise RuntimeError(f"{next(iter(left))} belongs to no parameter")
-        self.skipped = skipped.to(self._parallel.device, copy=True)
         self._adam.state.clear()
         self._adam.state.update(moments)
 

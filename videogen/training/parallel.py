@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 Reduction = Literal["sum", "mean", "max", "min"]
@@ -72,17 +73,24 @@ class Parallel:
             yield
 
     @torch.no_grad()
-    def average_buffers(self, modules: Iterable[nn.Module], weight: float) -> None:
-        """Give all workers the mean of the modules' float buffers: batch norm's statistics.
+    def average_statistics(self, modules: Iterable[nn.Module], weight: float) -> None:
+        """Give all workers the mean of batch norm's statistics; other buffers are constants.
 
         Each counts by its `weight` (see `weight`); one collective, and none where there is nothing.
         """
-        buffers = [one for module in modules for one in module.buffers() if one.is_floating_point()]
-        if self.world_size == 1 or not buffers:
+        statistics = [
+            one
+            for module in modules
+            for norm in module.modules()
+            if isinstance(norm, _BatchNorm)
+            for one in norm.buffers(recurse=False)
+            if one.is_floating_point()
+        ]
+        if self.world_size == 1 or not statistics:
             return
-        flat = torch.cat([one.flatten() for one in buffers]) * weight
-        means = self.all_reduce(flat, "mean").split([one.numel() for one in buffers])
-        for buffer, mean in zip(buffers, means, strict=True):
+        flat = torch.cat([one.flatten() for one in statistics]) * weight
+        means = self.all_reduce(flat, "mean").split([one.numel() for one in statistics])
+        for buffer, mean in zip(statistics, means, strict=True):
             buffer.copy_(mean.view_as(buffer))
 
     def all_reduce(self, tensor: Tensor, op: Reduction = "sum") -> Tensor:

@@ -124,14 +124,14 @@ class TrainStep:
             "generator_gradient_norm": norm,
             "real_diversity": _diversity(real[:, 0]),
             "fake_diversity": _diversity(torch.cat(firsts)),
-            "skipped_steps": self._generator_adam.skipped + self._discriminators_adam.skipped,
+            "skipped_updates": self._generator_adam.skipped + self._discriminators_adam.skipped,
         }
 
     def update_ema(self, clips_seen: int) -> None:
         """Let the averaged generator follow; half of the past is forgotten in a half-life."""
         config = self.config
         share = self._parallel.weight(self.share.size, self.share.global_batch)
-        self._parallel.average_buffers([self.generator, self.discriminators], share)
+        self._parallel.average_statistics([self.generator, self.discriminators], share)
         half_life = cosine(config.ema_half_life_clips, clips_seen, config.total_clips)
         decay = ema_decay(half_life, clips_seen, config.global_batch_size)
         follow(self.ema, self.generator, decay)

@@ -133,11 +133,22 @@ def test_a_metric_of_some_steps_is_averaged_over_those():
 
 
 def test_the_guard_lets_single_skips_pass_and_ends_a_run_that_skips_most():
-    guard = Guard(global_batch=4)
-    for clips, skipped in ((40, 0.0), (80, 3.0), (120, 7.0)):
-        guard.check({"skipped_steps": skipped}, clips)
-    with pytest.raises(TrainingError, match=r"diverged before 160 clips.*train\.learning_rate"):
-        guard.check({"skipped_steps": 18.0}, 160)
+    guard = Guard(global_batch=4, clips_seen=40)
+    for clips, skipped in ((80, 0.3), (120, 0.9)):
+        guard.check({"skipped_updates": skipped}, clips)
+    with pytest.raises(TrainingError, match=r"before 160 clips: 11 updates of the last 10 steps"):
+        guard.check({"skipped_updates": 1.1}, 160)
+
+
+def test_the_guard_waits_for_steps_enough_however_short_an_interval_is():
+    guard = Guard(global_batch=4, clips_seen=0)
+    guard.check({"skipped_updates": 2.0}, 4)  # reported after every step
+    for clips in range(8, 80, 4):
+        guard.check({"skipped_updates": 0.0}, clips)
+    for clips in range(80, 96, 4):
+        guard.check({"skipped_updates": 2.0}, clips)
+    with pytest.raises(TrainingError, match=r"train\.learning_rate"):
+        guard.check({"skipped_updates": 2.0}, 96)
 
 
 def test_max_hours_end_the_run_at_the_first_report_after_them_with_a_checkpoint():

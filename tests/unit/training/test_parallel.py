@@ -53,8 +53,10 @@ def _worker(rank: int, world: int, root: str) -> None:
     norm = nn.BatchNorm1d(2)
     norm.running_mean = mine.clone()
     weight = parallel.weight(Share(BATCH, world, rank).size, BATCH)
-    parallel.average_buffers([nn.Linear(1, 1), norm], weight)
-    found["averaged"] = norm.running_mean
+    other = nn.Linear(1, 1)
+    other.register_buffer("constant", torch.tensor([0.1, 0.7]))  # which a mean would round
+    parallel.average_statistics([other, norm], weight)
+    found["averaged"], found["constant"] = norm.running_mean, other.constant
     text = parallel.broadcast_text("Größe 1" if rank == 0 else "")
     found["text"] = torch.tensor(list(text.encode()), dtype=torch.uint8)
     save_file(found, Path(root) / f"{rank}.safetensors")
@@ -89,6 +91,11 @@ def test_reductions_answer_all_workers_and_leave_the_tensor_alone(workers):
 def test_statistics_of_batch_norm_are_averaged_by_clip(workers):
     for found in workers:  # four clips saw (1, 0), three (1, 1)
         torch.testing.assert_close(found["averaged"], torch.tensor([1.0, 3 / 7]))
+
+
+def test_buffers_that_are_no_statistics_stay_as_they_are(workers):
+    for found in workers:
+        assert torch.equal(found["constant"], torch.tensor([0.1, 0.7]))
 
 
 def test_the_first_workers_text_reaches_all(workers):
