@@ -13,9 +13,8 @@ _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 def to_channels_last(module: nn.Module) -> None:
     """Lay out the weights of 2-D and 3-D convolutions, in place, with channels as the last axis."""
     for parameter in module.parameters():
-        if parameter.dim() in _LAYOUTS:
-            layout = _LAYOUTS[parameter.dim()]
-            parameter.data = parameter.data.contiguous(memory_format=layout)
+        if parameter.dim() in _LAYOUTS and parameter.shape[2:].numel() > 1:  # else both are one
+            parameter.data = _laid_out(parameter.data, _LAYOUTS[parameter.dim()])
 
 
 def follow(x: Tensor, layer: nn.Module) -> Tensor:
@@ -33,4 +32,13 @@ def follow(x: Tensor, layer: nn.Module) -> Tensor:
 def to_contiguous(module: nn.Module) -> None:
     """Lay out all weights, in place, as they were made: the width of a kernel as the last axis."""
     for parameter in module.parameters():
-        parameter.data = parameter.data.contiguous()
+        parameter.data = _laid_out(parameter.data, torch.contiguous_format)
+
+
+def _laid_out(weight: Tensor, layout: torch.memory_format) -> Tensor:
+    """A copy with the very strides of the layout.
+
+    `contiguous` leaves those of an axis of length 1, which say nothing of where a number lies. But
+    kernels are chosen by them, and gradients have them, of which workers make buckets.
+    """
+    return torch.empty_like(weight, memory_format=layout).copy_(weight)

@@ -5,7 +5,7 @@ from torch import nn
 from videogen.config.train import DcganConfig, MocoganConfig, R3ganVConfig
 from videogen.models.build import build_networks
 from videogen.models.latents import draw
-from videogen.models.layout import follow, to_channels_last
+from videogen.models.layout import follow, to_channels_last, to_contiguous
 
 MODELS = [
     DcganConfig(base_channels=16),
@@ -87,3 +87,14 @@ def test_following_converts_pictures_and_clips_both_ways():
 def test_a_layer_without_a_weight_cannot_be_followed():
     with pytest.raises(TypeError, match="ReLU"):
         follow(torch.zeros(1, 1, 2, 2), nn.ReLU())
+
+
+def test_strides_are_those_of_the_layout_also_where_an_axis_has_length_1():
+    """Else gradients of a convolution of single channels do not fit the buckets of workers."""
+    single = nn.Conv2d(4, 4, 3, groups=4)
+    before = single.weight.stride()
+    to_channels_last(single)
+    canonical = torch.empty_like(single.weight, memory_format=torch.channels_last)
+    assert single.weight.stride() == canonical.stride() != before
+    to_contiguous(single)
+    assert single.weight.stride() == before
