@@ -71,8 +71,8 @@ MUTATIONS = (
     Mutation(
         "steps that are not finite are applied",
         "videogen/training/optimizer.py",
-        '("found_inf", bad)',
-        '("found_inf", torch.zeros_like(bad))',
+        '("found_inf", self.skipped)',
+        '("found_inf", torch.zeros_like(norm))',
         (f"{_TRAINING}/test_optimizer.py",),
     ),
     Mutation(

@@ -1,5 +1,6 @@
 """Sample i against the very frames that were packed, from wherever its bytes come."""
 
+import os
 import threading
 
 import numpy as np
@@ -93,6 +94,21 @@ def test_a_damaged_or_short_copy_is_dropped_and_fetched_again(tmp_path, left):
     assert np.array_equal(again.read(0), first)
     again.join(10)
     assert copy.read_bytes() == good
+
+
+@pytest.mark.parametrize("num_bytes", [0, 10_000])
+def test_a_copy_that_is_cut_short_while_it_is_read_is_fetched_again(tmp_path, num_bytes):
+    dataset = Dataset(tmp_path, lengths=(16,), held_out=())
+    windows = dataset.windows(memory_bytes=0)
+    for _ in range(2):  # from the store, and from the copy, whose clip is verified then
+        windows.read(0)
+        windows.join(10)
+    (copy,) = (tmp_path / "cache").glob("*.tar")
+    whole = copy.stat().st_size
+    os.truncate(copy, num_bytes)
+    assert np.array_equal(windows.read(0), dataset.expected(0))
+    windows.join(10)
+    assert copy.stat().st_size == whole
 
 
 def test_readers_of_one_node_fetch_each_shard_once(tmp_path):

@@ -30,8 +30,6 @@ _AHEAD_BYTES = 256 << 20
 _FEWEST_AHEAD, _MOST_AHEAD = 2, 8
 _MOST_THREADS = 8
 _CORES_A_THREAD = 4
-_REFERENCES_OF_OURS = 3
-"""The list's, the variable's, and that of the call that counts."""
 _CLOSE_TIMEOUT_S = 20.0
 """Longer than the store's client goes on asking a server that is gone."""
 
@@ -64,16 +62,22 @@ class _Buffers:
 
     def __init__(self) -> None:
         self._arrays: list[NDArray[np.float32]] = []
+        (self._idle,) = _references([np.empty(0, dtype=np.float32)])
 
     def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """An array of which nobody else has so much as a view; its content is anything."""
-        for array in self._arrays:
+        for index, count in enumerate(_references(self._arrays)):
             # A tensor of it, and every view, holds a reference until the last of them is gone.
-            if sys.getrefcount(array) == _REFERENCES_OF_OURS and array.shape == shape:
-                return array
+            if count == self._idle and self._arrays[index].shape == shape:
+                return self._arrays[index]
         array = np.empty(shape, dtype=np.float32)
         self._arrays.append(array)
         return array
+
+
+def _references(arrays: list[NDArray[np.float32]]) -> list[int]:
+    """How many each has; Pythons differ in how many those of the list and the call are."""
+    return [sys.getrefcount(array) for array in arrays]
 
 
 class Loader:

@@ -127,7 +127,7 @@ class ShardsAhead:
             return then
         if self._bytes(now) <= self._cache.limit_bytes:
             return now
-        if self._cache.limit_bytes > 0 and not self._has_warned:
+        if self._cache.limit_bytes > 0 and not (self._has_warned or self._cache.lacks_room):
             self._has_warned = True
             self._warn(
                 f"execution.cache_bytes ({self._cache.limit_bytes:,}) is less than the "

@@ -22,6 +22,7 @@ from videogen.storage.base import ObjectStore
 Warn = Callable[[str], None]
 
 _FETCHING = ".fetching-"
+_EVICTION_LOCK = ".evict.lock"
 _CHUNK_BYTES = 8 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class ShardCache:
         self._store = store
         self._directory = directory
         self._directory_name = str(directory)
-        self._limit = max_bytes
+        self._limit = self._max_bytes = max_bytes
         self._warn = warn
         self._warned: set[str] = set()
         self._is_made = False
@@ -62,6 +63,11 @@ class ShardCache:
     def limit_bytes(self) -> int:
         """How much is kept: `max_bytes`, or less where the disk turned out to hold less."""
         return self._limit
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether the disk holds less than `max_bytes`, of which there was a warning."""
+        return self._limit < self._max_bytes
 
     def has(self, key: str) -> bool:
         """Whether there is a copy now."""
@@ -169,6 +175,8 @@ class ShardCache:
         found = []
         for path in self._directory.iterdir():
             name = path.name
+            if name == _EVICTION_LOCK:
+                continue  # evicted, it would lock nobody out
             held = path / name.removeprefix(_FETCHING) if name.startswith(_FETCHING) else path
             with suppress(FileNotFoundError):  # whoever fetched it has just finished
                 found.append((held.stat(), held))
@@ -177,7 +185,7 @@ class ShardCache:
     @contextmanager
     def _eviction(self) -> Iterator[None]:
         """Whoever makes or takes room holds this."""
-        descriptor = os.open(self._directory / ".evict.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self._directory / _EVICTION_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -204,6 +204,11 @@ def decode_frames(
             f"a clip's frames are {layout.shape}, where {into.shape[1:]} is asked for: ingest again"
         )
     if layout.codec == "raw":
+        first, end = layout.span(wanted)
+        if len(data) != end - first:
+            raise CorruptObjectError(
+                f"a clip ends after {len(data)} of {end - first} bytes: ingest again"
+            )
         every = np.frombuffer(data, dtype=np.uint8).reshape(-1, *layout.shape)
         into[:] = every[:: wanted.step]
         return
