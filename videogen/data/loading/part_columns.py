@@ -30,7 +30,7 @@ _BATCH_ROWS = 1 << 13
 _BUFFER_BYTES = 1 << 16
 _SMALL_PART_CLIPS = 1 << 14
 """About 3 MB: one request, where a download of a file is several."""
-_PARTS_AT_ONCE = 4
+_PARTS_AT_ONCE = 8
 
 
 class PartFiles:
