@@ -8,7 +8,7 @@ import torch
 from videogen.artifacts import CheckpointRef, DatasetRef, EvaluationReport, ModelRef, Protocol
 from videogen.config.run import RunConfig
 from videogen.models.build import build_generator
-from videogen.models.export import GeneratorSpec, save_generator
+from videogen.models.export import GeneratorSpec, save_weights
 from videogen.progress import silent
 from videogen.registry.stage import register
 from videogen.runs.manifest import publish
@@ -74,7 +74,7 @@ class Place:
         generator = build_generator(model, (SIZE, SIZE), NUM_FRAMES)
         spec = GeneratorSpec(model=model, height=SIZE, width=SIZE, num_frames=NUM_FRAMES, fps=FPS)
         directory = self.scratch / run_id
-        save_generator(generator, directory / "generator", spec)
+        save_weights(generator.state_dict(), directory / "generator", spec)
         (directory / "optimizer.bin").write_bytes(b"not needed by anyone who generates")
         return CheckpointRef(
             run_id=run_id,

@@ -127,9 +127,10 @@ import io, sys
 from pathlib import Path
 import torch
 from videogen.data.loading.clip_index import open_clips
-from videogen.data.loading.loader import Loader, Windows, WindowShape
+from videogen.data.loading.loader import Loader
 from videogen.data.loading.order import Share
 from videogen.data.loading.shard_cache import ShardCache
+from videogen.data.loading.windows import Windows, WindowShape
 from videogen.storage.s3 import S3Store
 
 root, endpoint, digest, directory, rank = sys.argv[1:]

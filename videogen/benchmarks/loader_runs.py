@@ -21,9 +21,10 @@ from torch import Tensor
 
 from videogen.config.sections import StorageConfig
 from videogen.data.loading.clip_index import open_clips
-from videogen.data.loading.loader import Loader, Windows, WindowShape, to_unit_range
+from videogen.data.loading.loader import Loader, to_unit_range
 from videogen.data.loading.order import Share
 from videogen.data.loading.shard_cache import ShardCache
+from videogen.data.loading.windows import Windows, WindowShape
 from videogen.data.shards.frame_codec import read_frames, read_layout
 from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import VideogenError

@@ -41,13 +41,8 @@ class GeneratorSpec(BaseModel):
     """Frame rate of the data: one unit of its time is 1/fps seconds."""
 
 
-def save_generator(generator: VideoGenerator, directory: Path, spec: GeneratorSpec) -> None:
-    """Write a generator into a directory, made if need be; the spec is written last."""
-    save_weights(generator.state_dict(), directory, spec)
-
-
 def save_weights(weights: Mapping[str, torch.Tensor], directory: Path, spec: GeneratorSpec) -> None:
-    """Write the generator that has these weights, as `save_generator` does."""
+    """Write the generator of these weights into a directory, made if need be; the spec last."""
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     save_file(tensors, directory / WEIGHTS_FILE)

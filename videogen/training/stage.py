@@ -22,6 +22,7 @@ from videogen.runs.stages import StageRun
 from videogen.storage.base import ObjectStore
 from videogen.tracking_spec import TrackerSpec
 from videogen.training import checkpoint, worker
+from videogen.training.assembly import TrainTask
 from videogen.training.checkpoint_store import read_document
 from videogen.training.launcher import launch
 from videogen.training.loop import SECONDS_PER_HOUR
@@ -48,7 +49,7 @@ def train(  # noqa: PLR0913 - what a stage of a run is given
     """
     began = monotonic()
     identity = _identity(config, dataset, store, run)
-    task = worker.TrainTask(
+    task = TrainTask(
         config=config,
         storage=StorageConfig(root=store.root, endpoint_url=config.storage.endpoint_url),
         dataset=dataset,

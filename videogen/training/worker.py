@@ -14,8 +14,6 @@ from videogen.training.loop import train
 from videogen.training.parallel import Parallel
 from videogen.training.session import Channel, Session
 
-__all__ = ["TrainTask", "run"]
-
 _log = logging.getLogger(__name__)
 
 

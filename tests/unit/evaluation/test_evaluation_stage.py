@@ -19,7 +19,7 @@ from videogen.data.snapshots.snapshot import add_clips
 from videogen.errors import CorruptObjectError, EvaluationError
 from videogen.evaluation.stage import evaluate
 from videogen.models.build import build_networks
-from videogen.models.export import GeneratorSpec, save_generator
+from videogen.models.export import GeneratorSpec, save_weights
 from videogen.runs import manifest
 from videogen.storage.local import LocalStore
 
@@ -102,7 +102,7 @@ def checkpoint(store, dataset, tmp_path_factory):
     directory = tmp_path_factory.mktemp("checkpoint")
     generator = build_networks(MODEL, (32, 32), 9, seed=0).generator
     spec = GeneratorSpec(model=MODEL, height=32, width=32, num_frames=9, fps=8)
-    save_generator(generator, directory / "generator", spec)
+    save_weights(generator.state_dict(), directory / "generator", spec)
     prefix = "runs/r1/checkpoints/00000064"
     return CheckpointRef(
         run_id="r1", prefix=prefix, manifest_sha256=manifest.publish(store, prefix, directory),

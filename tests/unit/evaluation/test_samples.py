@@ -8,7 +8,7 @@ from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import CorruptObjectError, EvaluationError
 from videogen.evaluation.samples import draw_fakes
 from videogen.models.build import build_networks
-from videogen.models.export import GeneratorSpec, save_generator
+from videogen.models.export import GeneratorSpec, save_weights
 from videogen.runs import manifest
 from videogen.storage.local import LocalStore
 
@@ -41,7 +41,7 @@ def published(tmp_path, storage):
 def checkpoint(tmp_path, published):
     generator = build_networks(MODEL, (32, 32), 9, seed=0).generator
     spec = GeneratorSpec(model=MODEL, height=32, width=32, num_frames=9, fps=8)
-    save_generator(generator, tmp_path / "files" / "generator", spec)
+    save_weights(generator.state_dict(), tmp_path / "files" / "generator", spec)
     return published(tmp_path / "files")
 
 

@@ -27,6 +27,7 @@ from videogen.progress import ProgressEvent
 from videogen.runs.pointer import committed_checkpoints, take_pointer
 from videogen.storage.local import LocalStore
 from videogen.training import worker
+from videogen.training.assembly import TrainTask
 from videogen.training.checkpoint import StateDocument
 from videogen.training.parallel import Parallel
 from videogen.training.session import RunIdentity
@@ -100,7 +101,7 @@ class Killer(Listener):
         raise AssertionError
 
 
-def _task(root: Path, dataset: DatasetRef, kind: str, run_id: str) -> worker.TrainTask:
+def _task(root: Path, dataset: DatasetRef, kind: str, run_id: str) -> TrainTask:
     config = RunConfig(name="tiny", train=MODELS[kind].model_copy(update=BUDGET))
     identity = RunIdentity(
         run_id=run_id,
@@ -109,9 +110,7 @@ def _task(root: Path, dataset: DatasetRef, kind: str, run_id: str) -> worker.Tra
         total_clips=30,
         keep_checkpoints=3,
     )
-    return worker.TrainTask(
-        config, StorageConfig(root=str(root / "store")), dataset, identity, None
-    )
+    return TrainTask(config, StorageConfig(root=str(root / "store")), dataset, identity, None)
 
 
 def _enter(rank: int, root: Path, name: str) -> Parallel:
@@ -146,7 +145,7 @@ def _go_on(rank: int, root: Path, dataset: DatasetRef) -> None:
     torch.distributed.destroy_process_group()
 
 
-def _own(store: LocalStore, task: worker.TrainTask, parallel: Parallel) -> None:
+def _own(store: LocalStore, task: TrainTask, parallel: Parallel) -> None:
     if parallel.is_first:
         take_pointer(store, task.identity.run_id, task.identity.lease_token)
     parallel.all_reduce(torch.ones(1))

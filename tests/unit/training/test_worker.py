@@ -17,6 +17,7 @@ from videogen.progress import ProgressEvent
 from videogen.runs.pointer import committed_checkpoints, take_pointer
 from videogen.storage.local import LocalStore
 from videogen.training import worker
+from videogen.training.assembly import TrainTask
 from videogen.training.parallel import Parallel
 from videogen.training.session import RunIdentity
 
@@ -92,7 +93,7 @@ def _run(
         keep_checkpoints=3,
     )
     listener = Listener(stop_at)
-    task = worker.TrainTask(config, StorageConfig(root=store.root), dataset, identity, None)
+    task = TrainTask(config, StorageConfig(root=store.root), dataset, identity, None)
     take_pointer(store, run_id, identity.lease_token)
     worker.run(task, Parallel(), listener)
     return listener

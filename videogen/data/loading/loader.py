@@ -22,9 +22,7 @@ from torch import Tensor
 
 from videogen.data.loading.background import Background
 from videogen.data.loading.order import Share
-from videogen.data.loading.windows import Windows, WindowShape
-
-__all__ = ["Batch", "Loader", "WindowShape", "Windows", "to_unit_range"]
+from videogen.data.loading.windows import Windows
 
 _AHEAD_BYTES = 256 << 20
 _FEWEST_AHEAD, _MOST_AHEAD = 2, 8
