@@ -25,9 +25,15 @@ def averaged_copy(network: Network) -> Network:
 
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Keep `decay` of the average's weights and take the rest from the network; copy buffers."""
+    """Keep `decay` of the average's weights and take the rest from the network; copy buffers.
+
+    Where a buffer is not finite, the network gets back what the average has: batch norm's
+    statistics of one overflow, whose step nobody applies, would else stay for ever.
+    """
     averaged: list[Tensor] = list(average.parameters())
     current: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(averaged, current, 1.0 - decay)
     for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
+        if theirs.is_floating_point():
+            theirs.copy_(torch.where(torch.isfinite(theirs), theirs, mine))
         mine.copy_(theirs)
