@@ -13,7 +13,7 @@ _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 def to_channels_last(module: nn.Module) -> None:
     """Lay out the weights of 2-D and 3-D convolutions, in place, with channels as the last axis."""
     for parameter in module.parameters():
-        if parameter.dim() in _LAYOUTS and parameter.shape[2:].numel() > 1:  # else both are one
+        if parameter.dim() in _LAYOUTS:
             parameter.data = _laid_out(parameter.data, _LAYOUTS[parameter.dim()])
 
 

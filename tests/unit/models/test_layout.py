@@ -89,12 +89,14 @@ def test_a_layer_without_a_weight_cannot_be_followed():
         follow(torch.zeros(1, 1, 2, 2), nn.ReLU())
 
 
-def test_strides_are_those_of_the_layout_also_where_an_axis_has_length_1():
-    """Else gradients of a convolution of single channels do not fit the buckets of workers."""
-    single = nn.Conv2d(4, 4, 3, groups=4)
-    before = single.weight.stride()
-    to_channels_last(single)
-    canonical = torch.empty_like(single.weight, memory_format=torch.channels_last)
-    assert single.weight.stride() == canonical.stride() != before
-    to_contiguous(single)
-    assert single.weight.stride() == before
+@pytest.mark.parametrize(
+    "layer", [nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 6, 1)], ids=["one channel", "one pixel"]
+)
+def test_strides_are_those_of_the_layout_also_where_an_axis_has_length_1(layer):
+    """Else gradients do not fit the buckets of workers."""
+    before = layer.weight.stride()
+    to_channels_last(layer)
+    canonical = torch.empty_like(layer.weight, memory_format=torch.channels_last)
+    assert layer.weight.stride() == canonical.stride() != before
+    to_contiguous(layer)
+    assert layer.weight.stride() == before
