@@ -38,7 +38,8 @@ class ExecutionConfig(Section):
     )
     micro_batch_clips: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="clips that a worker computes at once, for want of memory; gradients add up",
+        description="clips that a worker computes at once, for want of memory; gradients add up. "
+        "With batch norm or dropout another number is another random draw",
     )
     loader_threads: Annotated[int, Field(ge=1, le=64)] | None = Field(
         default=None, description="that read and decode in each worker; unset: by its CPUs"

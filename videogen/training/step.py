@@ -163,6 +163,7 @@ class TrainStep:
             lay_out(network)
         if self._device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # shapes stay the same, so looking around pays
+            torch.backends.cudnn.allow_tf32 = False  # its 10 bits would bend the penalties
         self._generator_run: nn.Module = self.generator
         if compute.compiled:
             self._generator_run = torch.compile(self.generator, dynamic=False)  # type: ignore[assignment] # a module for a module
