@@ -44,11 +44,13 @@ def test_the_loader_on_s3_is_measured_beside_decoding_and_webdataset(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     endpoint = environment_value("AWS_ENDPOINT_URL")
     clips = ClipSet(scene_seconds=(3, 3), num_copies=8, shard_size_bytes=1 << 20)
-    bench = LoaderBench(turns=1, windows=64, clips=clips)
+    bench = LoaderBench(turns=1, windows=64, clips=clips, snapshot_clips=20_000)
     report = asdict(bench_loader(bench, silent))
     assert json.loads(json.dumps(report)) == report
     figures, ratios = report["figures"], report["ratios"]
     assert (figures["clips"], figures["clip_frames"]) == (16, 16 * 72)
+    assert figures["open_snapshot_s"] > 0
+    assert 0 < figures["open_snapshot_growth_bytes"] < 200e6
     rates = {
         name: figures[f"{name}_windows_per_s"]
         for name in ("decode", "batches", "webdataset", "warm", "cold")

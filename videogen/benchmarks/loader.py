@@ -12,9 +12,12 @@ to the same core as the others, and takes turns with them; the fastest turn of e
 - warm: our loader, its shard cache filled by a turn before; batches of floats.
 - cold: our loader with an empty cache, over one epoch; every clip comes from S3 and is verified.
 
-The server runs on the other cores.
+The server runs on the other cores. Beside this, a snapshot of a million clips in 200 parts is
+opened from the same server, twice, by a process that has opened a small one before; the faster
+counts, and the memory by which its peak grows.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,13 +25,17 @@ from pathlib import Path
 
 from videogen.artifacts import DatasetRef
 from videogen.benchmarks import loader_runs
-from videogen.benchmarks.bench_process import Measured, Work
+from videogen.benchmarks.bench_process import BenchProcess, Measured, Work
 from videogen.benchmarks.clips import ClipSet, make_clips
 from videogen.benchmarks.loader_runs import Source
+from videogen.benchmarks.many_clips import random_rows, store_snapshot
 from videogen.benchmarks.own_services import OwnServices, own_s3
 from videogen.benchmarks.report import BenchReport, scratch_directory
 from videogen.benchmarks.turns import fastest, take_turns
-from videogen.progress import Progress
+from videogen.progress import Progress, ProgressEvent
+
+_NUM_PARTS = 200
+_SMALL, _LARGE = "small", "large"
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class LoaderBench:
     windows: int = 2048
     """A turn; `cold` takes one epoch, of at most as many."""
     clips: ClipSet = field(default_factory=ClipSet)
+    snapshot_clips: int = 1_000_000
+    """Of the snapshot that is opened."""
 
 
 def bench_loader(bench: LoaderBench, progress: Progress) -> BenchReport:
@@ -56,7 +65,7 @@ def bench_loader(bench: LoaderBench, progress: Progress) -> BenchReport:
             "cold": partial(loader_runs.cold_batches, source, min(bench.windows, dataset.clips)),
         }
         runs = take_turns(works, bench.turns, "windows, one core", progress)
-    report.figures |= _figures(dataset, runs)
+        report.figures |= _figures(dataset, runs) | _opening(bench, place, source, progress)
     rates = {name: report.figures[f"{name}_windows_per_s"] for name in runs}
     report.ratios |= {
         "vs_memory_decode": round(rates["warm"] / rates["decode"], 3),
@@ -81,6 +90,27 @@ def _source(place: OwnServices, dataset: DatasetRef, scratch: Path) -> Source:
         tars=tars,
         cache=scratch / "warm",
     )
+
+
+def _opening(
+    bench: LoaderBench, place: OwnServices, source: Source, progress: Progress
+) -> dict[str, float]:
+    """What it costs to open a large snapshot."""
+    progress(ProgressEvent("bench", message=f"a snapshot of {bench.snapshot_clips:,} clips"))
+    table = random_rows(bench.snapshot_clips)
+    size = -(-len(table) // _NUM_PARTS)
+    parts = [table.slice(start, size) for start in range(0, len(table), size)]
+    store_snapshot(place.store, source.dataset, _SMALL, [table.slice(0, 1_000)])
+    store_snapshot(place.store, source.dataset, _LARGE, parts)
+    opens = partial(loader_runs.open_snapshot, source)
+    with BenchProcess(os.sched_getaffinity(0)) as process:
+        small = process.measure(partial(opens, _SMALL))
+        first, second = (process.measure(partial(opens, _LARGE)) for _ in range(2))
+    return {
+        "open_snapshot_clips": bench.snapshot_clips,
+        "open_snapshot_s": round(min(first.seconds, second.seconds), 3),
+        "open_snapshot_growth_bytes": first.peak_rss_bytes - small.peak_rss_bytes,
+    }
 
 
 def _figures(dataset: DatasetRef, runs: Mapping[str, list[Measured]]) -> dict[str, float]:

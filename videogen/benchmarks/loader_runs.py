@@ -108,6 +108,12 @@ def cold_batches(source: Source, num: int) -> int:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def open_snapshot(source: Source, digest: str) -> int:
+    """What training knows of the clips of a snapshot; how many they are."""
+    store = open_store(StorageConfig(root=source.root, endpoint_url=source.endpoint_url))
+    return len(open_clips(store, source.dataset, digest))
+
+
 def _load(windows: Windows, num: int) -> int:
     steps = max(num // _BATCH, 1)
     with Loader(windows, Share(_BATCH), _CPU) as batches:

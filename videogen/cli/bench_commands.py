@@ -32,6 +32,7 @@ _AIMS = {
     "data_wait_fraction": Aim(0.01, "at most"),
     "checkpoint_stall_fraction": Aim(0.01, "at most"),
     "mocogan_cpu_seconds_per_iteration": Aim(8.0, "at most"),
+    "open_snapshot_s": Aim(2.0, "at most"),
 }
 _INGEST_PATHS = {
     "decode": "decode only (PyAV)",
@@ -96,7 +97,8 @@ def loader(
     """The loader on S3 beside decoding from memory, and beside `webdataset`, on one core.
 
     Windows of 16 frames, JPEG q98, 64 px, from generated footage on an S3 server of the bench's
-    own; the fastest of the repetitions counts. Takes 2 minutes, and an otherwise idle machine.
+    own; the fastest of the repetitions counts. Then a snapshot of a million clips is opened. Takes
+    2 minutes, and an otherwise idle machine.
 
     Example: videogen bench loader --json
     """
@@ -106,8 +108,9 @@ def loader(
         measured = bench_loader(LoaderBench(turns), report)
     columns = (tables.WINDOWS_PER_S, tables.CPU_MS_PER_WINDOW, tables.PEAK_MEMORY)
     title = "windows of 16 frames, 64 px, JPEG q98"
-    table = tables.paths_table(measured, _LOADER_PATHS, columns, title)
-    _answer(measured, [table], as_json=as_json)
+    paths = tables.paths_table(measured, _LOADER_PATHS, columns, title)
+    opening = tables.figures_table(measured, _AIMS, "open_")
+    _answer(measured, [paths, opening], as_json=as_json)
 
 
 @commands.command()
@@ -119,7 +122,7 @@ def train(
     """The stage `train` beside nothing but its steps; 2 workers beside 1; `mocogan`; memory.
 
     On an S3 server, an MLflow and a Ray of the bench's own; the fastest of the repetitions counts.
-    Takes 9 minutes, two cores, and an otherwise idle machine.
+    Takes 10 minutes, two cores, and an otherwise idle machine.
 
     Example: videogen bench train --json
     """

@@ -66,11 +66,12 @@ def paths_table(
     return table
 
 
-def figures_table(report: "BenchReport", aims: Mapping[str, Aim]) -> "Table":
-    """A row for each figure, with what it should be where that is said."""
+def figures_table(report: "BenchReport", aims: Mapping[str, Aim], prefix: str = "") -> "Table":
+    """A row for each figure whose name begins so, with what it should be where that is said."""
     shown = {
         name: f"{value / _MIB:,.0f} MiB" if "_bytes" in name else f"{value:,.4g}"
         for name, value in report.figures.items()
+        if name.startswith(prefix)
     }
     return _with_aims("figure", shown, aims)
 

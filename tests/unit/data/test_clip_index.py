@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from large_snapshot import rows, store_snapshot
 
+from videogen.benchmarks.many_clips import random_rows as rows
+from videogen.benchmarks.many_clips import store_snapshot
 from videogen.data.loading.clip_index import open_clips, unique_order
 from videogen.data.loading.order import SampleOrder
 from videogen.data.snapshots.clip_table import hex_column
@@ -33,7 +34,7 @@ def test_columns_are_those_of_the_training_rows_in_the_order_of_the_snapshot(sto
     table = rows(5_000)
     bounds = np.linspace(0, len(table), parts + 1, dtype=int).tolist()
     tables = [table.slice(start, end - start) for start, end in pairwise(bounds)]
-    store_snapshot(store, "s", tables)
+    store_snapshot(store, "d", "s", tables)
     clips = open_clips(store, "d", "s")
     expected = load_snapshot(store, "d", "s").table("train")
     assert 4_000 < len(clips) == len(expected) < 5_000
@@ -52,7 +53,7 @@ def test_columns_are_those_of_the_training_rows_in_the_order_of_the_snapshot(sto
 def test_a_clip_in_several_parts_counts_once_as_the_first_has_it(store):
     table = rows(300)
     moved = table.set_column(6, "offset", pa.array(np.full(300, 7), pa.int64()))
-    store_snapshot(store, "s", [table.slice(0, 200), moved.slice(100)], num_clips=300)
+    store_snapshot(store, "d", "s", [table.slice(0, 200), moved.slice(100)], num_clips=300)
     clips = open_clips(store, "d", "s")
     expected = load_snapshot(store, "d", "s").table("train")
     assert _hex(clips.clip_id) == hex_column(expected, "clip_id")
@@ -65,7 +66,7 @@ def test_shards_without_a_clip_to_train_on_have_no_number(store):
     split = pa.DictionaryArray.from_arrays(
         pa.array((np.arange(1_000) < 600).astype(np.int32)), pa.array(["train", "holdout"])
     )
-    store_snapshot(store, "s", [table.set_column(15, "split", split)])
+    store_snapshot(store, "d", "s", [table.set_column(15, "split", split)])
     clips = open_clips(store, "d", "s")
     assert len(clips) == 400
     assert len(clips.shards) == 2
@@ -86,7 +87,7 @@ def test_digests_that_begin_alike_are_sorted_by_the_rest_and_equal_ones_count_on
 
 
 def test_a_part_that_is_not_what_its_name_says_is_named(store):
-    (part,) = store_snapshot(store, "s", [rows(50)]).parts
+    (part,) = store_snapshot(store, "d", "s", [rows(50)]).parts
     key = part_key("d", part.sha256)
     data = store.get(key).data
     store.put(key, data[:-1] + bytes([data[-1] ^ 1]))
@@ -95,13 +96,13 @@ def test_a_part_that_is_not_what_its_name_says_is_named(store):
 
 
 def test_a_snapshot_that_says_another_number_of_clips_is_an_error(store):
-    store_snapshot(store, "s", [rows(50)], num_clips=51)
+    store_snapshot(store, "d", "s", [rows(50)], num_clips=51)
     with pytest.raises(CorruptObjectError, match="lists 51 clips, its parts hold 50"):
         open_clips(store, "d", "s")
 
 
 def test_a_snapshot_under_another_name_and_none_are_errors(store):
-    document = store_snapshot(store, "s", [rows(50)])
+    document = store_snapshot(store, "d", "s", [rows(50)])
     store.put("datasets/d/snapshots/t.json", store.get("datasets/d/snapshots/s.json").data)
     with pytest.raises(CorruptObjectError):
         open_clips(store, "d", "t")
@@ -111,7 +112,7 @@ def test_a_snapshot_under_another_name_and_none_are_errors(store):
 
 
 def test_rows_of_a_newer_format_ask_for_a_newer_videogen(store):
-    store_snapshot(store, "s", [rows(50).replace_schema_metadata({b"videogen.rows": b"9"})])
+    store_snapshot(store, "d", "s", [rows(50).replace_schema_metadata({b"videogen.rows": b"9"})])
     with pytest.raises(DatasetError, match=r"format version 9.*update videogen"):
         open_clips(store, "d", "s")
 
@@ -141,9 +142,9 @@ def test_opening_takes_less_than_2_s_and_200_mb_for_a_million_clips(store, parts
     """At a fifth of the size, so a fifth of the cost, of time on a machine that is busy."""
     num = 200_000
     table = rows(num)
-    store_snapshot(store, "small", [table.slice(0, 1_000)])
+    store_snapshot(store, "d", "small", [table.slice(0, 1_000)])
     size = num // parts
-    store_snapshot(store, "large", [table.slice(start, size) for start in range(0, num, size)])
+    store_snapshot(store, "d", "large", [table.slice(start, size) for start in range(0, num, size)])
     runs = [
         json.loads(
             subprocess.run(
