@@ -8,6 +8,7 @@ Example: python -m videogen.training.bench --model r3gan-v --size 64 --batch 32 
 
 import argparse
 import json
+import math
 import platform
 import sys
 from collections.abc import Sequence
@@ -57,10 +58,10 @@ def bench(request: BenchRequest) -> BareFigures:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parser().parse_args(arguments)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     try:
         request = _request(options)
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
         figures = bench(request)
     except VideogenError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -114,11 +115,20 @@ def _request(options: argparse.Namespace) -> BenchRequest:
         raise ConfigError(f"{place}: {first['msg']}, and not {first['input']!r}") from error
     except RuntimeError as error:
         raise ConfigError(f"--device {options.device!r}: {_first_line(error)}") from error
-    if options.micro_batch is not None and options.micro_batch < 1:
-        raise ConfigError(f"--micro-batch {options.micro_batch}: give at least 1")
+    _check(options, device)
+    return BenchRequest(config, options.size, device, options.seconds, options.micro_batch)
+
+
+def _check(options: argparse.Namespace, device: torch.device) -> None:
+    for name, number in (("micro-batch", options.micro_batch), ("threads", options.threads)):
+        if number is not None and number < 1:
+            raise ConfigError(f"--{name} {number}: give at least 1")
+    if not 0 < options.seconds < math.inf:
+        raise ConfigError(f"--seconds {options.seconds:g}: give a number above 0")
+    if device.type not in {"cpu", "cuda"}:
+        raise ConfigError(f"--device {device}: give cpu or cuda")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"--device {device}: this torch ({torch.__version__}) sees no GPU")
-    return BenchRequest(config, options.size, device, options.seconds, options.micro_batch)
 
 
 def _machine(device: torch.device) -> dict[str, str | int]:

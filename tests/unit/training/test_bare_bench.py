@@ -65,7 +65,11 @@ def test_the_core_trains_where_only_torch_numpy_pydantic_einops_and_jaxtyping_ar
         ("--size 40", "makes square frames of 32, 64, 128 or 256 px"),
         ("--micro-batch 0", "--micro-batch 0: give at least 1"),
         ("--batch 0", "global_batch_size: Input should be greater than or equal to 1"),
+        ("--threads 0", "--threads 0: give at least 1"),
+        ("--seconds nan", "--seconds nan: give a number above 0"),
+        ("--seconds -1", "--seconds -1: give a number above 0"),
         ("--device tpu", "--device 'tpu'"),
+        ("--device meta", "--device meta: give cpu or cuda"),
     ],
 )
 def test_a_request_that_cannot_be_is_one_line(options: str, message: str, capsys) -> None:
