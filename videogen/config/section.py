@@ -11,9 +11,11 @@ UNHASHED = {"hashed": False}
 
 
 class Section(BaseModel):
-    """A frozen part of a config; unknown keys are refused."""
+    """A frozen part of a config; unknown keys, NaN and infinity are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, coerce_numbers_to_str=True, allow_inf_nan=False
+    )
 
     def canonical(self) -> dict[str, Any]:
         """What of this section decides the result, as JSON-ready values."""

@@ -2,9 +2,15 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from videogen.config.section import UNHASHED, Cosine, Schedule, Section
+
+
+def _switch(value: object) -> object:
+    """YAML takes a bare `on` for true, and `off` for false."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
 
 Width = Annotated[int, Field(ge=1)]
 Channels = Annotated[tuple[Annotated[int, Field(ge=16, multiple_of=16)], ...], Field(min_length=1)]
@@ -126,6 +132,7 @@ class TrainConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Annotated[
         Literal["auto", "on", "off"],
+        BeforeValidator(_switch),
         Field(json_schema_extra=UNHASHED, description="the generator, by torch.compile"),
     ] = "auto"
     max_hours: Annotated[

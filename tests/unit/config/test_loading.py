@@ -18,6 +18,8 @@ from videogen.presets import PRESETS, load_config
         ("resolution=3", "did you mean 'ingest.resolution'"),
         ("train.model.latent=3", "unknown key 'train.model.latent'"),
         ("ingest.fps=abc", "ingest.fps: "),
+        ("train.learning_rate.start=.nan", "train.learning_rate.start: input should be a finite"),
+        ("train.max_hours=.inf", "train.max_hours: input should be a finite"),
         ("train.num_frames=40", "needs clips of 40 frames"),
         ("evaluate.num_frames=8", "greater than or equal to 9"),
         ("train.model.kind=dcgun", "'dcgan'"),
@@ -52,6 +54,11 @@ def test_overrides_are_yaml_and_reach_any_depth() -> None:
     assert config.ingest.sources == ("a b", "c: d")
     assert (config.train.gamma.start, config.train.gamma.end) == (2, 2)
     assert (config.name, config.train.seed) == ("2024", 7)
+
+
+@pytest.mark.parametrize("switch", ["on", "off", "auto"])
+def test_a_switch_is_what_was_written_although_yaml_takes_it_for_a_truth(switch: str) -> None:
+    assert load_config("demo", [f"train.compile={switch}"]).train.compile == switch
 
 
 def test_another_model_kind_starts_from_that_models_defaults() -> None:
