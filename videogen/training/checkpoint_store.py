@@ -3,10 +3,9 @@
 What counts as committed, and which checkpoint is best, is what the run's pointer says.
 """
 
-import logging
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from videogen.runs import manifest
 from videogen.runs.pointer import Committed, RunPointer
 from videogen.storage.base import ObjectStore
 from videogen.training.checkpoint import STATE_FILE, StateDocument, parse_document
-
-_log = logging.getLogger(__name__)
 
 
 def read_document(store: ObjectStore, checkpoint: Committed) -> StateDocument:
@@ -36,12 +33,15 @@ def read_document(store: ObjectStore, checkpoint: Committed) -> StateDocument:
 
 
 def newest_that_verifies(
-    store: ObjectStore, candidates: Iterable[Committed], directory: Path
+    store: ObjectStore,
+    candidates: Iterable[Committed],
+    directory: Path,
+    warn: Callable[[str], None],
 ) -> Committed | None:
     """Fetch the first candidate whose every file verifies into `directory`; None where none does.
 
-    One that does not is left out with a warning that names the object. A store that cannot be
-    reached is an error, not a corrupt checkpoint.
+    One that does not is left out, and `warn` is told which object is at fault. A store that cannot
+    be reached is an error, not a corrupt checkpoint.
     """
     for candidate in candidates:
         shutil.rmtree(directory, ignore_errors=True)
@@ -49,11 +49,7 @@ def newest_that_verifies(
         try:
             manifest.fetch(store, candidate.prefix, candidate.manifest_sha256, directory)
         except CorruptObjectError as error:
-            _log.warning(
-                "checkpoint at %d clips does not verify, trying the one before it: %s",
-                candidate.clips_seen,
-                error,
-            )
+            warn(f"the checkpoint at {candidate.clips_seen:,} clips is passed over: {error}")
             continue
         return candidate
     return None

@@ -140,14 +140,9 @@ class Session:
         own = committed_checkpoints(self.store, self.identity.run_id)
         usable = [one for one in reversed(own) if one.prefix not in self.identity.ignored]
         candidates = [*usable, *self.identity.earlier]
-        found = newest_that_verifies(self.store, candidates, directory)
+        found = newest_that_verifies(self.store, candidates, directory, self.warn)
         if candidates and found is None:
             self.warn(f"none of {len(candidates)} checkpoints verifies; training starts anew")
-        elif found is not None and found != candidates[0]:
-            self.warn(
-                f"{candidates.index(found)} newer checkpoint(s) do not verify; going on from "
-                f"{found.clips_seen:,} clips"
-            )
         return found
 
     def _report(self, figures: Mapping[str, float], clips_seen: int) -> None:
