@@ -110,8 +110,9 @@ class Attempt:
             VideogenError: the very error that a worker raised.
             TrainingError: workers died again and again.
         """
+        directory = Path(tempfile.mkdtemp(prefix="videogen-ray-train-"))
         thread = ThreadPoolExecutor(1, thread_name_prefix="ray-train")
-        fit = thread.submit(self._fit)
+        fit = thread.submit(self._fit, directory)
         try:
             while not fit.done():
                 futures.wait([fit], timeout=_POLL_S)
@@ -121,27 +122,24 @@ class Attempt:
                 self._mailbox.stop()
                 futures.wait([fit], timeout=_STOP_GRACE_S)
             thread.shutdown(wait=False)
+            shutil.rmtree(directory, ignore_errors=True)  # here: that thread may outlast the grace
         self._raise_failure(fit)
 
-    def _fit(self) -> None:
-        directory = Path(tempfile.mkdtemp(prefix="videogen-ray-train-"))
+    def _fit(self, directory: Path) -> None:
         callback = _NoRetryOfOurErrors(self._mailbox)
-        try:
-            with _environment():
-                TorchTrainer(
-                    _run_worker,
-                    train_loop_config={"work": self.work, "mailbox": self._mailbox},
-                    torch_config=TorchConfig(backend="nccl" if self.scaling.use_gpu else "gloo"),
-                    scaling_config=self.scaling,
-                    run_config=RunConfig(
-                        name=self.name,
-                        storage_path=str(directory),
-                        failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
-                        callbacks=[callback],  # type: ignore[list-item] # declared for Train V1
-                    ),
-                ).fit()
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
+        with _environment():
+            TorchTrainer(
+                _run_worker,
+                train_loop_config={"work": self.work, "mailbox": self._mailbox},
+                torch_config=TorchConfig(backend="nccl" if self.scaling.use_gpu else "gloo"),
+                scaling_config=self.scaling,
+                run_config=RunConfig(
+                    name=self.name,
+                    storage_path=str(directory),
+                    failure_config=FailureConfig(max_failures=MAX_WORKER_FAILURES),
+                    callbacks=[callback],  # type: ignore[list-item] # declared for Train V1
+                ),
+            ).fit()
 
     def _pass_on(self, progress: Progress) -> None:
         for event in self._mailbox.take():
