@@ -25,8 +25,7 @@ from videogen.storage.base import ObjectStore
 pytestmark = pytest.mark.integration
 
 NOW = Rule(older_than_s=0)
-NEWEST_ONLY = Rule(older_than_s=-1.0, keep_snapshots=1)
-"""With what is a second younger than this: servers tell whole seconds, also of the next one."""
+NEWEST_ONLY = Rule(older_than_s=0, keep_snapshots=1)
 SHARD_BYTES = 1 << 20
 HOURS = ("a", "b", "c", "d")
 

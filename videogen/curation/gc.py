@@ -137,10 +137,12 @@ def _old_snapshots(
     head = require_head(store, dataset)
     if rule.keep_snapshots is None:
         return
-    used = set(head.lineages.values()) | set(_worked_with(store))
+    current = set(head.lineages.values())
+    used = current | set(_worked_with(store))
     made = snapshot_digests(store, dataset)
     lineages: dict[str, list[str]] = {}
-    for digest in sorted(made, key=lambda one: (-made[one], one)):
+    # Servers tell whole seconds, in which several may have been written: the current one is newest.
+    for digest in sorted(made, key=lambda one: (one not in current, -made[one], one)):
         lineage = load_document(store, dataset, digest).ingest_digest
         lineages.setdefault(lineage, []).append(digest)
     for digests in lineages.values():
