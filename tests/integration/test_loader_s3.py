@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from clip_rows import clip_row
 
 from videogen.data.loading.clip_index import open_clips
 from videogen.data.loading.loader import Loader, to_unit_range
@@ -18,7 +19,7 @@ from videogen.data.loading.shard_cache import ShardCache
 from videogen.data.loading.windows import Windows, WindowShape
 from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
-from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.clip_table import table_of
 from videogen.data.snapshots.snapshot import add_clips
 from videogen.errors import CorruptObjectError, StorageError
 from videogen.storage.s3 import S3Store
@@ -51,24 +52,7 @@ def snapshot(s3_store, tmp_path):
     for shard in filter(None, shards):
         s3_store.upload(shard_key("d", shard.sha256), shard.path)
         rows += [
-            ClipRow(
-                clip_id=one.clip_id,
-                source="a.mp4",
-                source_sha256=_sha256("source"),
-                start_s=0.0,
-                end_s=1.0,
-                shard=shard.sha256,
-                offset=one.offset,
-                length=one.length,
-                sha256=one.sha256,
-                frames=facts[one.clip_id],
-                fps=8.0,
-                height=64,
-                width=64,
-                codec="jpeg",
-                colour="bt709",
-                split="train",
-            )
+            clip_row(one, shard.sha256, frames=facts[one.clip_id], size_px=64, codec="jpeg")
             for one in shard.clips
         ]
     return add_clips(s3_store, "d", _sha256("ingest"), table_of(rows))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clip_rows import clip_row
 from mlflow import MlflowClient
 
 from videogen.artifacts import CheckpointRef, DatasetRef
@@ -18,7 +19,7 @@ from videogen.config.sections import ExecutionConfig
 from videogen.config.train import R3ganVConfig, TrainConfig
 from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
-from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.clip_table import table_of
 from videogen.data.snapshots.snapshot import add_clips
 from videogen.errors import ConfigError, DatasetError, TrainingError
 from videogen.execution.ray_session import Cluster, ClusterSpec
@@ -62,7 +63,8 @@ CONFIG = RunConfig(
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Iterator[Cluster]:
     environment = {
-        "PYTHONPATH": str(Path(__file__).parent),  # workers import this module's functions
+        # Workers import this module's functions.
+        "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2])),
         "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
         "OMP_NUM_THREADS": "1",
     }
@@ -89,24 +91,7 @@ def _dataset(store: LocalStore, directory: Path) -> DatasetRef:
         shard = writer.finish()
     store.upload(shard_key("tiny", shard.sha256), shard.path)
     rows = [
-        ClipRow(
-            clip_id=placed.clip_id,
-            source=f"{facts[placed.clip_id]}.mp4",
-            source_sha256=placed.clip_id,
-            start_s=0.0,
-            end_s=1.0,
-            shard=shard.sha256,
-            offset=placed.offset,
-            length=placed.length,
-            sha256=placed.sha256,
-            frames=8,
-            fps=8.0,
-            height=32,
-            width=32,
-            codec="raw",
-            colour="bt601",
-            split="train",
-        )
+        clip_row(placed, shard.sha256, frames=8, size_px=32, source=f"{facts[placed.clip_id]}.mp4")
         for placed in shard.clips
     ]
     snapshot = add_clips(store, "tiny", "0" * 64, table_of(rows))

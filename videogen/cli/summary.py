@@ -47,9 +47,9 @@ def _outcome(result: StageResult) -> str:
 def _ingested(dataset: DatasetRef, seconds: float) -> str:
     quarantined = ""
     if dataset.quarantined:
-        first = dataset.quarantined[0]
+        first, num = dataset.quarantined[0], len(dataset.quarantined)
         quarantined = (
-            f", {len(dataset.quarantined)} sources quarantined, for instance "
+            f", {num} source{'s' * (num > 1)} quarantined, for instance "
             f"{first['source']!r}: {first['reason']} (`videogen ingest CONFIG --json` lists them)"
         )
     filtered = ", ".join(f"{number} {reason}" for reason, number in dataset.filtered.items())

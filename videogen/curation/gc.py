@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from videogen.artifacts import Artifact
 from videogen.curation.holdings import uris_in
-from videogen.curation.listing import require_head, snapshot_digests
+from videogen.curation.listing import newest_first, require_head, snapshot_digests
 from videogen.curation.source_records import ledger_digests, repoint, unpublished
 from videogen.curation.uses import run_uses
 from videogen.data.shards.tar_shard import shard_key
@@ -141,8 +141,7 @@ def _old_snapshots(
     used = current | set(_worked_with(store))
     made = snapshot_digests(store, dataset)
     lineages: dict[str, list[str]] = {}
-    # Servers tell whole seconds, in which several may have been written: the current one is newest.
-    for digest in sorted(made, key=lambda one: (one not in current, -made[one], one)):
+    for digest in newest_first(made, current):
         lineage = load_document(store, dataset, digest).ingest_digest
         lineages.setdefault(lineage, []).append(digest)
     for digests in lineages.values():

@@ -1,6 +1,6 @@
 """Which datasets and snapshots a store holds, and what is in them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
@@ -151,6 +151,14 @@ def snapshot_digests(store: ObjectStore, dataset: str) -> dict[str, float]:
     }
 
 
+def newest_first(made: Mapping[str, float], heads: Collection[str]) -> list[str]:
+    """Digests by when they were made; of one second, those that `HEAD` names come first.
+
+    Servers tell whole seconds, in which several may have been written.
+    """
+    return sorted(made, key=lambda one: (-made[one], one not in heads, one))
+
+
 def show(store: ObjectStore, dataset: str, wanted: str | None = None) -> DatasetDetails:
     """What is in a snapshot, and which snapshots there are; errors as of `find_snapshot`."""
     current = require_head(store, dataset)
@@ -192,12 +200,11 @@ def _history(
     store: ObjectStore, dataset: str, current: Head, made: dict[str, float]
 ) -> Iterator[SnapshotSummary]:
     newest = set(current.lineages.values())
-    ordered = sorted(made.items(), key=lambda item: (-item[1], item[0]))
-    for digest, made_at in ordered[:_SHOWN_SNAPSHOTS]:
+    for digest in newest_first(made, newest)[:_SHOWN_SNAPSHOTS]:
         document = load_document(store, dataset, digest)
         yield SnapshotSummary(
             snapshot=digest,
-            made_at=datetime.fromtimestamp(made_at, UTC).isoformat(timespec="seconds"),
+            made_at=datetime.fromtimestamp(made[digest], UTC).isoformat(timespec="seconds"),
             ingest_digest=document.ingest_digest,
             sources=document.sources,
             clips=document.clips,

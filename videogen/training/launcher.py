@@ -118,11 +118,13 @@ class Attempt:
                 futures.wait([fit], timeout=_POLL_S)
                 self._pass_on(progress)
         finally:
-            if not fit.done():
-                self._mailbox.stop()
-                futures.wait([fit], timeout=_STOP_GRACE_S)
-            thread.shutdown(wait=False)
-            shutil.rmtree(directory, ignore_errors=True)  # here: that thread may outlast the grace
+            try:
+                if not fit.done():
+                    self._mailbox.stop()
+                    futures.wait([fit], timeout=_STOP_GRACE_S)
+            finally:  # also after a second interrupt; that thread may outlast the grace
+                thread.shutdown(wait=False)
+                shutil.rmtree(directory, ignore_errors=True)
         self._raise_failure(fit)
 
     def _fit(self, directory: Path) -> None:

@@ -6,6 +6,7 @@ from itertools import islice
 
 import numpy as np
 import torch
+from clip_rows import clip_row
 
 from videogen.data.loading.clip_index import open_clips
 from videogen.data.loading.loader import Loader
@@ -14,7 +15,7 @@ from videogen.data.loading.shard_cache import ShardCache
 from videogen.data.loading.windows import Windows, WindowShape
 from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
-from videogen.data.snapshots.clip_table import ClipRow, table_of
+from videogen.data.snapshots.clip_table import table_of
 from videogen.data.snapshots.snapshot import add_clips
 from videogen.storage.local import LocalStore
 
@@ -52,22 +53,14 @@ class Dataset:
             for placed in shard.clips:
                 index, length = facts[placed.clip_id]
                 rows.append(
-                    ClipRow(
-                        clip_id=placed.clip_id,
+                    clip_row(
+                        placed,
+                        shard.sha256,
+                        frames=length,
+                        size_px=16,
                         source=f"file{index}.mp4",
                         source_sha256=hex_of("source", index),
-                        start_s=0.0,
-                        end_s=length / 8,
-                        shard=shard.sha256,
-                        offset=placed.offset,
-                        length=placed.length,
-                        sha256=placed.sha256,
-                        frames=length,
-                        fps=8.0,
-                        height=16,
-                        width=16,
                         codec=codec,
-                        colour="bt709",
                         split="holdout" if index in held_out else "train",
                     )
                 )

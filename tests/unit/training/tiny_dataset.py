@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from clip_rows import clip_row
 
 from videogen.artifacts import DatasetRef
 from videogen.data.shards.frame_codec import encode_clip
@@ -54,24 +55,7 @@ def _packed(directory: Path, indices: range) -> Written:
 def _rows(shard: Written) -> list[ClipRow]:
     frames = {_digest(index): number for index, number in enumerate(CLIP_FRAMES)}
     return [
-        ClipRow(
-            clip_id=placed.clip_id,
-            source="a.mp4",
-            source_sha256=placed.clip_id,
-            start_s=0.0,
-            end_s=1.25,
-            shard=shard.sha256,
-            offset=placed.offset,
-            length=placed.length,
-            sha256=placed.sha256,
-            frames=frames[placed.clip_id],
-            fps=8.0,
-            height=SIZE_PX,
-            width=SIZE_PX,
-            codec="raw",
-            colour="bt601",
-            split="train",
-        )
+        clip_row(placed, shard.sha256, frames=frames[placed.clip_id], size_px=SIZE_PX)
         for placed in shard.clips
     ]
 

@@ -22,6 +22,8 @@ class Background:
         self._limit = limit
         self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._threads: set[threading.Thread] = set()
+        self._ending: list[threading.Thread] = []
+        """Found no work, but may not have ended yet."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
 
@@ -40,6 +42,7 @@ class Background:
             if len(self._threads) < self._limit:
                 thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
                 self._threads.add(thread)
+                self._ending = [one for one in self._ending if one.is_alive()]
                 thread.start()
         return future
 
@@ -57,7 +60,7 @@ class Background:
         """Wait for what is under way, but no longer than that."""
         deadline = time.monotonic() + timeout_s
         with self._lock:
-            threads = list(self._threads)
+            threads = [*self._threads, *self._ending]
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
 
@@ -66,6 +69,7 @@ class Background:
             with self._lock:
                 if not self._jobs:
                     self._threads.discard(threading.current_thread())
+                    self._ending.append(threading.current_thread())
                     return
                 future, work = self._jobs.popleft()
             if future.set_running_or_notify_cancel():
