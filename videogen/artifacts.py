@@ -62,6 +62,36 @@ class CheckpointRef(Artifact):
     seconds: float = 0.0
     mlflow_run_id: str | None = None
 
+    @property
+    def generator(self) -> "GeneratorRef":
+        """Its generator, to be judged."""
+        return GeneratorRef(
+            run_id=self.run_id,
+            prefix=self.prefix,
+            manifest_sha256=self.manifest_sha256,
+            clips_seen=self.clips_seen,
+            num_frames=self.num_frames,
+            height=self.height,
+            width=self.width,
+            fps=self.fps,
+        )
+
+
+class GeneratorRef(Artifact):
+    """A generator in the store that can be judged: `generator/` below a prefix with a manifest."""
+
+    run_id: str
+    """Under which what is made of it is kept."""
+    prefix: str
+    manifest_sha256: str
+    clips_seen: int
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+    model: str | None = None
+    """`models:/NAME/VERSION`, or the directory, where it does not come from a run."""
+
 
 class Protocol(Artifact):
     """All that a metric's value depends on beside the generator."""
@@ -81,19 +111,47 @@ class Protocol(Artifact):
     snapshot: str | None = None
     covariance: str = "n-1"
     frame_codec: str = "raw"
+    precision: str = "fp32"
+    """Of the extractor's convolutions."""
+    neighbours: int = 5
+    """k of precision, recall, density and coverage."""
+    num_training: int = 0
+    """Training clips among which near-copies were looked for."""
+    extractors: dict[str, str] = {}
+    """Name to sha256 of those beside I3D."""
+
+
+class ClosestPair(Artifact):
+    """A generated clip and the training clip nearest to it."""
+
+    fake: int
+    """Its number: it is drawn from the protocol's seed plus this."""
+    clip_id: str
+    start: int
+    """First frame of the training clip's window."""
+    distance: float
+    """Euclidean, between features."""
 
 
 class EvaluationReport(Artifact):
-    """How a checkpoint was judged."""
+    """How a generator was judged."""
 
     metrics: dict[str, float]
     """`fvd` and whatever stands beside it."""
+    intervals: dict[str, tuple[float, float]] = {}
+    """95 % intervals of some of the metrics, by the same names."""
     yardsticks: dict[str, float]
     """FVD of `floor`, `shuffled`, `frozen`, `blank` against the same reals at the same N."""
+    curves: dict[str, tuple[float, ...]] = {}
+    """What is plotted; names and units are those of `videogen.evaluation.measure`."""
+    closest: tuple[ClosestPair, ...] = ()
+    """Nearest first."""
     protocol: Protocol
     checkpoint_manifest_sha256: str | None = None
+    model: str | None = None
+    """`models:/NAME/VERSION`, or the directory, where that was judged."""
     previews: dict[str, str] = {}
-    """Name to key of preview files in the store (`sheet.png`, `preview.mp4`, `preview.gif`, …)."""
+    """Name to key in the store: `report.html`, `sheet.png`, `closest.png`, `preview.mp4`, …."""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 

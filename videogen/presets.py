@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from videogen.config.evaluate import EvaluateConfig
 from videogen.config.loading import apply_overrides, build_config, read_document
 from videogen.config.run import RunConfig
 from videogen.config.section import Cosine
-from videogen.config.sections import EvaluateConfig, IngestConfig
+from videogen.config.sections import IngestConfig
 from videogen.config.train import DcganConfig, MocoganConfig, TrainConfig
 from videogen.errors import ConfigError
 
@@ -85,7 +86,7 @@ def mocogan_64() -> RunConfig:
             model=MocoganConfig(),
             loss="bce",
             gamma=Cosine(start=0.0, end=0.0),
-            global_batch_size=32,
+            global_batch_size=22,
             total_clips=3_200_000,
             frame_stride=2,
             learning_rate=Cosine(start=2e-4, end=2e-4),

@@ -64,7 +64,7 @@ def fetch(
     """
     if name != "i3d":
         raise ConfigError(f"weights {name!r}: unknown; there is i3d")
-    from videogen.evaluation.weights import fetch_i3d
+    from videogen.evaluation.extractors.weights import fetch_i3d
 
     with shown(style_of(progress)) as report:
         path = fetch_i3d(Settings.from_environment(), report)

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from videogen.config.evaluate import EvaluateConfig
 from videogen.config.section import Section, digest_of
 from videogen.config.sections import (
-    EvaluateConfig,
     ExecutionConfig,
     IngestConfig,
     RegisterConfig,
@@ -16,7 +16,7 @@ from videogen.config.train import TrainConfig
 
 Stage = Literal["ingest", "train", "evaluate", "register"]
 STAGES: tuple[Stage, ...] = ("ingest", "train", "evaluate", "register")
-STAGE_FORMATS: dict[Stage, int] = {"ingest": 2, "train": 2, "evaluate": 1, "register": 1}
+STAGE_FORMATS: dict[Stage, int] = {"ingest": 2, "train": 2, "evaluate": 2, "register": 1}
 """Raised when a stage makes something else from the same config and inputs: for `ingest` when
 decoding, resizing, cutting or splitting change, for `train` when its checkpoints or its sums do."""
 

@@ -26,11 +26,12 @@ class Section(BaseModel):
             ):
                 continue
             value = getattr(self, name)
-            hashed[name] = (
-                value.canonical()
-                if isinstance(value, Section)
-                else self.model_dump(mode="json", include={name})[name]
-            )
+            if isinstance(value, Section):
+                hashed[name] = value.canonical()
+            elif isinstance(value, tuple) and value and isinstance(value[0], Section):
+                hashed[name] = [one.canonical() for one in value]
+            else:
+                hashed[name] = self.model_dump(mode="json", include={name})[name]
         return hashed
 
 

@@ -1,12 +1,10 @@
-"""The sections storage, execution, ingest, evaluate and register."""
+"""The sections storage, execution, ingest and register."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from videogen.config.section import UNHASHED, Resolution, Section
-
-MIN_I3D_FRAMES = 9
 
 
 class StorageConfig(Section):
@@ -146,17 +144,6 @@ class IngestConfig(Section):
                 f"max_clip_frames ({self.max_clip_frames})"
             )
         return self
-
-
-class EvaluateConfig(Section):
-    """How the generator is judged (the protocol of every metric)."""
-
-    num_clips: Annotated[int, Field(ge=2)] = 256
-    num_frames: Annotated[int, Field(ge=MIN_I3D_FRAMES)] = 16
-    frame_stride: Annotated[int, Field(ge=1)] = 1
-    split: Literal["train", "holdout", "all"] = "train"
-    seed: Annotated[int, Field(ge=0)] = 0
-    batch_size: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 8
 
 
 class RegisterConfig(Section):

@@ -102,6 +102,17 @@ class AugmentConfig(Section):
     cutout: Annotated[float, Field(ge=0, le=1, description="side, as a share of the frame")] = 0.5
 
 
+class OnlineEvaluationConfig(Section):
+    """FVD while the training goes on, of committed checkpoints, beside it and at low priority."""
+
+    interval_clips: Annotated[
+        int, Field(ge=1, description="seen, from one checkpoint that is judged to the next")
+    ] = 10_000
+    num_clips: Annotated[
+        int, Field(ge=2, description="a side; all else of the protocol is evaluate's")
+    ] = 64
+
+
 class TrainConfig(Section):
     """How the generator is trained. Progress is counted in clips seen by all workers."""
 
@@ -147,11 +158,15 @@ class TrainConfig(Section):
     sample_interval_clips: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 10_000
     checkpoint_interval_clips: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 10_000
     keep_checkpoints: Annotated[int, Field(ge=1, json_schema_extra=UNHASHED)] = 3
+    online_evaluation: Annotated[
+        OnlineEvaluationConfig | None, Field(json_schema_extra=UNHASHED)
+    ] = None
     best_metric: Annotated[
         str | None,
         Field(
             json_schema_extra=UNHASHED,
-            description="a reported figure; the checkpoint where it was lowest is kept too",
+            description="a reported figure, or fvd where it is measured online; the checkpoint "
+            "where it was lowest is kept too",
         ),
     ] = None
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from videogen.data.video.reader import VIDEO_EXTENSIONS, read_video
 from videogen.data.video.unusable import UnusableSourceError, shown
 from videogen.errors import EvaluationError
-from videogen.evaluation.i3d import MIN_FRAMES
+from videogen.evaluation.extractors.i3d import MIN_FRAMES
 
 VIDEO_FRAMES: Final = 16
 """Frames taken of each video where nothing else is asked for."""

@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float, UInt8
 
 from videogen.artifacts import CheckpointRef
-from videogen.config.sections import EvaluateConfig, StorageConfig
-from videogen.evaluation.i3d import I3D, load_network, logits
+from videogen.config.evaluate import EvaluateConfig
+from videogen.config.sections import StorageConfig
+from videogen.evaluation.extractors.i3d import I3D, load_network, logits
+from videogen.evaluation.extractors.weights import I3D_KINETICS, fetch
 from videogen.evaluation.reals import RealClip, Reals, read_reals
 from videogen.evaluation.samples import draw_fakes
-from videogen.evaluation.weights import I3D_KINETICS, fetch
 from videogen.evaluation.yardsticks import YARDSTICKS, Yardstick, spoil
 from videogen.storage.connect import open_store
 

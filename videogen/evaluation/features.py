@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from videogen.artifacts import Protocol
 from videogen.config.section import digest_of
 from videogen.errors import ObjectMissingError
-from videogen.evaluation.weights import digest_arrays
+from videogen.evaluation.extractors.weights import digest_arrays
 from videogen.storage.base import ObjectStore
 
 FORMAT_VERSION: Final = 1

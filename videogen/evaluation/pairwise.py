@@ -12,9 +12,9 @@ from videogen.artifacts import Protocol
 from videogen.config.settings import Settings
 from videogen.errors import EvaluationError
 from videogen.evaluation.clip_files import ClipSet, array_clips, open_clips
-from videogen.evaluation.frechet import Covariance, frechet_distance
-from videogen.evaluation.i3d import I3D, load_network, logits
-from videogen.evaluation.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d
+from videogen.evaluation.extractors.i3d import I3D, load_network, logits
+from videogen.evaluation.extractors.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d
+from videogen.evaluation.metrics.frechet import Covariance, frechet_distance
 from videogen.progress import Progress, ProgressEvent, silent
 
 _BATCH_SIZE: Final = 8

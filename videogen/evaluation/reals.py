@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from videogen.config.sections import EvaluateConfig
+from videogen.config.evaluate import EvaluateConfig
 from videogen.data.loading.order import RandomKey
 from videogen.data.shards.tar_shard import read_clip_bytes, read_frames
 from videogen.data.snapshots.clip_table import ClipRow

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from videogen.artifacts import CheckpointRef
-from videogen.config.sections import EvaluateConfig, StorageConfig
+from videogen.config.evaluate import EvaluateConfig
+from videogen.config.sections import StorageConfig
 from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import EvaluationError
 from videogen.models.export import load_generator

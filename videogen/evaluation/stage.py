@@ -25,15 +25,15 @@ from videogen.evaluation.extraction import (
     gather,
     reference_batches,
 )
+from videogen.evaluation.extractors.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d, weights_dir
 from videogen.evaluation.features import Features, ReferenceKey, load_features, save_features
-from videogen.evaluation.frechet import (
+from videogen.evaluation.metrics.frechet import (
     frechet_distance,
     kernel_distance,
     mean_pairwise_distance,
 )
-from videogen.evaluation.previews import GRID_CLIPS, SHEET_ROWS, Preview, write_previews
 from videogen.evaluation.reals import Reals, choose_reals
-from videogen.evaluation.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d, weights_dir
+from videogen.evaluation.report.previews import GRID_CLIPS, SHEET_ROWS, Preview, write_previews
 from videogen.evaluation.yardsticks import YARDSTICKS
 from videogen.execution.ray_session import Cluster
 from videogen.progress import Progress, ProgressEvent
@@ -143,9 +143,9 @@ def _measure(features: Features, reals: Reals) -> tuple[dict[str, float], dict[s
 
 def _protocol(config: RunConfig, dataset: DatasetRef, reals: Reals) -> Protocol:
     asked, num = config.evaluate, len(reals.a)
-    shown = (asked.num_frames - 1) * asked.frame_stride + 1
     name = f"fvd{num}_{asked.num_frames}f"
     if asked.frame_stride > 1:
+        shown = asked.num_frames * asked.frame_stride  # StyleGAN-V counts those between, too
         name = f"fvd{num}_{shown}f_subsample{asked.frame_stride}f"
     return Protocol(
         name=name,

@@ -91,7 +91,7 @@ HOW = [
     "train.log_interval_clips=1",
     "train.checkpoint_interval_clips=32",
     "ingest.sources=[elsewhere]",
-    "evaluate.batch_size=1",
+    "evaluate.batch_size=2",
 ]
 
 

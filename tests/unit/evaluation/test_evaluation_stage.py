@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from videogen.artifacts import CheckpointRef, DatasetRef
+from videogen.config.evaluate import EvaluateConfig
 from videogen.config.run import RunConfig
-from videogen.config.sections import EvaluateConfig, IngestConfig
+from videogen.config.sections import IngestConfig
 from videogen.config.settings import Settings
 from videogen.config.train import DcganConfig, TrainConfig
 from videogen.data.shards.frame_codec import encode_clip

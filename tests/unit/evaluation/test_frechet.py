@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from videogen.errors import EvaluationError
-from videogen.evaluation.frechet import (
+from videogen.evaluation.metrics.frechet import (
     frechet_distance,
     kernel_distance,
     mean_pairwise_distance,

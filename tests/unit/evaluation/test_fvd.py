@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from videogen.config.settings import Settings
-from videogen.evaluation.i3d import load_network, logits
+from videogen.evaluation.extractors.i3d import load_network, logits
+from videogen.evaluation.extractors.weights import fetch_i3d
 from videogen.evaluation.pairwise import fvd
-from videogen.evaluation.weights import fetch_i3d
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from videogen.errors import EvaluationError
-from videogen.evaluation.i3d import (
+from videogen.evaluation.extractors.i3d import (
     I3D,
     _Conv,
     _Pointwise,

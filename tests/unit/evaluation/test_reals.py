@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from videogen.config.sections import EvaluateConfig
+from videogen.config.evaluate import EvaluateConfig
 from videogen.data.snapshots.clip_table import ClipRow
 from videogen.errors import EvaluationError
 from videogen.evaluation.reals import choose_reals

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from videogen.artifacts import CheckpointRef
-from videogen.config.sections import EvaluateConfig, StorageConfig
+from videogen.config.evaluate import EvaluateConfig
+from videogen.config.sections import StorageConfig
 from videogen.config.train import DcganConfig
 from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import CorruptObjectError, EvaluationError
@@ -13,7 +14,7 @@ from videogen.runs import manifest
 from videogen.storage.local import LocalStore
 
 MODEL = DcganConfig(base_channels=8, latent_dim=8)
-CONFIG = EvaluateConfig(num_clips=4, num_frames=9, seed=5, batch_size=3)
+CONFIG = EvaluateConfig(num_clips=4, num_frames=9, seed=5, batch_size=2)
 
 
 @pytest.fixture

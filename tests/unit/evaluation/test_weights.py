@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from videogen.errors import EvaluationError
-from videogen.evaluation.weights import (
+from videogen.evaluation.extractors.weights import (
     WeightSource,
     convert,
     digest_arrays,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from videogen.errors import EvaluationError
-from videogen.evaluation.weights import read_weights
+from videogen.evaluation.extractors.weights import read_weights
 
 MIN_FRAMES: Final = 9
 SIZE: Final = 224

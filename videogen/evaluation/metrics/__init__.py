@@ -1,0 +1,1 @@
+"""Figures of sets of feature vectors and of clips: pure, in float64."""
