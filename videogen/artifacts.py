@@ -156,6 +156,49 @@ class EvaluationReport(Artifact):
     seconds: float = 0.0
 
 
+class ComparedModel(Artifact):
+    """One of the models that were compared."""
+
+    model: str
+    """`models:/NAME/VERSION`, or the directory; no two of a comparison are alike."""
+    manifest_sha256: str
+    clips_seen: int
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = {}
+    """95 % intervals of some of the metrics, by the same names."""
+    notes: tuple[str, ...] = ()
+    """What holds for this model alone."""
+
+
+class ModelDifference(Artifact):
+    """Whether the FVDs of two models differ by more than chance, by a paired bootstrap."""
+
+    model: str
+    other: str
+    difference: float
+    """FVD of `model` less that of `other`: below 0 where `model` is the better one."""
+    interval: tuple[float, float]
+    """95 %, of the difference."""
+    p_value: float
+    """Two-sided, of no difference."""
+    better: str | None = None
+    """The better one of the two; None where the difference may be chance."""
+
+
+class ComparisonReport(Artifact):
+    """Models side by side: the same seeds, the same reals, one protocol."""
+
+    models: tuple[ComparedModel, ...]
+    """In the order that they were named in."""
+    differences: tuple[ModelDifference, ...]
+    """Each pair; of more than three models, each against the first."""
+    yardsticks: dict[str, float]
+    """As those of an `EvaluationReport`."""
+    protocol: Protocol
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
 class ModelRef(Artifact):
     """One version in the model registry."""
 
