@@ -12,7 +12,7 @@ from videogen.config.sections import (
     RegisterConfig,
     StorageConfig,
 )
-from videogen.config.train import TrainConfig
+from videogen.config.train import EXTRACTOR_DISTANCE, TrainConfig
 
 Stage = Literal["ingest", "train", "evaluate", "register"]
 STAGES: tuple[Stage, ...] = ("ingest", "train", "evaluate", "register")
@@ -46,6 +46,18 @@ class RunConfig(Section):
                 f"train.global_batch_size ({self.train.global_batch_size}) must be at least "
                 f"execution.num_workers ({self.execution.num_workers})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_measured(self) -> Self:
+        best = self.train.best_metric
+        if best is not None and best.startswith(EXTRACTOR_DISTANCE):
+            distances = [EXTRACTOR_DISTANCE + one.name for one in self.evaluate.extractors]
+            if best not in distances:
+                raise ValueError(
+                    f"train.best_metric {best!r} names an extractor that is not in "
+                    f"evaluate.extractors; choose one of {', '.join(['fvd', 'kvd', *distances])}"
+                )
         return self
 
     @property

@@ -102,6 +102,16 @@ class AugmentConfig(Section):
     cutout: Annotated[float, Field(ge=0, le=1, description="side, as a share of the frame")] = 0.5
 
 
+_DISTANCES = frozenset({"fvd", "fvd_n", "kvd", "motion_distance_db", "near_copies"})
+EXTRACTOR_DISTANCE = "fd_"
+"""Of the Fréchet distance by an extractor beside I3D, which it names."""
+
+
+def is_evaluation_figure(name: str | None) -> bool:
+    """Whether it is a figure of evaluations, lower is better; no step of a training reports it."""
+    return name is not None and (name in _DISTANCES or name.startswith(EXTRACTOR_DISTANCE))
+
+
 class OnlineEvaluationConfig(Section):
     """FVD while the training goes on, of committed checkpoints, beside it and at low priority."""
 
@@ -165,10 +175,20 @@ class TrainConfig(Section):
         str | None,
         Field(
             json_schema_extra=UNHASHED,
-            description="a reported figure, or fvd where it is measured online; the checkpoint "
+            description="a reported figure, or fvd, kvd, ... of online_evaluation; the checkpoint "
             "where it was lowest is kept too",
         ),
     ] = None
+
+    @model_validator(mode="after")
+    def _best_is_found_out(self) -> Self:
+        if is_evaluation_figure(self.best_metric) and self.online_evaluation is None:
+            raise ValueError(
+                f"best_metric {self.best_metric!r} is what evaluations measure: set "
+                "online_evaluation, for instance online_evaluation.interval_clips "
+                f"({self.checkpoint_interval_clips})"
+            )
+        return self
 
     @model_validator(mode="after")
     def _at_least_one_batch(self) -> Self:

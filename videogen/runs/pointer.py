@@ -103,11 +103,13 @@ class RunPointer:
         keep: int,
         metric: str | None = None,
         ignored: frozenset[str] = frozenset(),
+        held: frozenset[str] = frozenset(),
     ) -> tuple[Committed, ...]:
         """Add a checkpoint whose manifest is already stored; keep the newest `keep` and the best.
 
         Best is the lowest score; `metric` names what the scores are, and those of another metric
-        are forgotten. A score that is not finite is none. Checkpoints that had seen as many clips
+        are forgotten. A score that is not finite is none. Those with a prefix in `held` stay for
+        now: their score is being found out. Checkpoints that had seen as many clips
         or more are dropped too: the run went on from before them, because they did not verify. So
         are those with a prefix in `ignored`: the run was told to start anew.
         Returns those that fell out of the list; their objects may now be deleted. Raises
@@ -124,13 +126,45 @@ class RunPointer:
         score = checkpoint.score
         if metric is None or score is None or not math.isfinite(score):
             checkpoint = replace(checkpoint, score=None)
-        every = (*older, checkpoint)
-        best = _lowest(every)
-        listed = tuple(one for one in every if one is best or one in every[-keep:])
-        version = _Version(self._version.token, listed, metric, self._version.etag)
+        listed = _kept((*older, checkpoint), keep, held)
+        return self._move(replace(self._version, checkpoints=listed, metric=metric))
+
+    def settle(
+        self, prefix: str, score: float | None, *, keep: int, held: frozenset[str] = frozenset()
+    ) -> tuple[Committed, ...]:
+        """Give a checkpoint that was held the score that was found out since it was committed.
+
+        What it is a score of was said to `commit`; of one that is not finite, or None, nothing is
+        known. Keeps, returns and raises as `commit` does; a prefix that is not listed is none's.
+        """
+        scored = self.checkpoints
+        if score is not None and math.isfinite(score):
+            scored = tuple(
+                replace(one, score=score) if one.prefix == prefix else one for one in scored
+            )
+        listed = _kept(scored, keep, held)
+        if listed == self.checkpoints:
+            return ()
+        return self._move(replace(self._version, checkpoints=listed))
+
+    def _move(self, version: _Version) -> tuple[Committed, ...]:
+        """Store the version in place of the one before; the checkpoints that it lists no more."""
+        before = self.checkpoints
         self._version = _write(self._store, self._run_id, version)
-        kept = {one.prefix for one in listed}
+        kept = {one.prefix for one in version.checkpoints}
         return tuple(one for one in before if one.prefix not in kept)
+
+
+def _kept(
+    checkpoints: tuple[Committed, ...], keep: int, held: frozenset[str]
+) -> tuple[Committed, ...]:
+    """The newest, the best, and those that are held; oldest first, as they are given."""
+    best = _lowest(checkpoints)
+    return tuple(
+        one
+        for one in checkpoints
+        if one is best or one in checkpoints[-keep:] or one.prefix in held
+    )
 
 
 def _lowest(checkpoints: tuple[Committed, ...]) -> Committed | None:

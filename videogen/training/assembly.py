@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from videogen.artifacts import DatasetRef
+from videogen.artifacts import DatasetRef, EvaluationReport, GeneratorRef
 from videogen.config.run import RunConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings, environment_value
@@ -15,13 +15,16 @@ from videogen.data.loading.clip_index import open_clips
 from videogen.data.loading.order import RandomKey, Share
 from videogen.data.loading.shard_cache import ShardCache
 from videogen.data.loading.windows import Windows, WindowShape
+from videogen.execution.aside import Aside
 from videogen.models.build import build_networks
 from videogen.models.export import GeneratorSpec, save_weights
 from videogen.models.sampling import generate
+from videogen.runs.pointer import Committed
 from videogen.storage.base import ObjectStore
 from videogen.tracking_spec import TrackerSpec
 from videogen.training.checkpoint import StepState
 from videogen.training.compute import decide
+from videogen.training.judging import Online
 from videogen.training.parallel import Parallel
 from videogen.training.publisher import Outputs, Tracker
 from videogen.training.samples import SAMPLE_SEEDS, SampleFiles
@@ -44,6 +47,8 @@ class TrainTask:
     dataset: DatasetRef
     identity: RunIdentity
     tracker: TrackerSpec | None
+    judge: Callable[[GeneratorRef], EvaluationReport] | None = None
+    """What `train.online_evaluation` calls, aside; holds plain values only, since it travels."""
 
     def share(self, parallel: Parallel) -> Share:
         """The worker's part of each step."""
@@ -107,7 +112,29 @@ def outputs_of(task: TrainTask, step: TrainStep) -> Outputs:
         ),
         files=SampleFiles(dataset.fps / config.frame_stride),
         open_tracker=functools.partial(_open_tracker, task.tracker) if task.tracker else None,
+        online=_online(task),
     )
+
+
+def _online(task: TrainTask) -> Online | None:
+    asked = task.config.train.online_evaluation
+    if asked is None or task.judge is None:
+        return None
+    dataset, num_frames = task.dataset, task.config.train.num_frames
+
+    def reference(committed: Committed) -> GeneratorRef:
+        return GeneratorRef(
+            run_id=task.identity.run_id,
+            prefix=committed.prefix,
+            manifest_sha256=committed.manifest_sha256,
+            clips_seen=committed.clips_seen,
+            num_frames=num_frames,
+            height=dataset.height,
+            width=dataset.width,
+            fps=dataset.fps,
+        )
+
+    return Online(Aside(task.judge), reference, asked.interval_clips)
 
 
 def _ema(state: StepState) -> dict[str, torch.Tensor]:

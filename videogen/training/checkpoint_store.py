@@ -15,6 +15,9 @@ from videogen.runs.pointer import Committed, RunPointer
 from videogen.storage.base import ObjectStore
 from videogen.training.checkpoint import STATE_FILE, StateDocument, parse_document
 
+REPORT_FILE = "evaluation.json"
+"""An `EvaluationReport`, beside the files that the manifest lists."""
+
 
 def read_document(store: ObjectStore, checkpoint: Committed) -> StateDocument:
     """The verified `state.json` of a committed checkpoint.
@@ -77,21 +80,57 @@ class CheckpointWriter:
         self._prefix = prefix
         self._rule = rule
 
-    def commit(self, directory: Path, clips_seen: int, score: float | None = None) -> Committed:
+    def clips_before(self, clips_seen: int) -> int:
+        """Clips seen by the newest committed checkpoint before `clips_seen`; 0 where none is."""
+        usable = [
+            one.clips_seen
+            for one in self._pointer.checkpoints
+            if one.prefix not in self._rule.ignored and one.clips_seen < clips_seen
+        ]
+        return max(usable, default=0)
+
+    def commit(
+        self,
+        directory: Path,
+        clips_seen: int,
+        score: float | None = None,
+        *,
+        held: frozenset[str] = frozenset(),
+    ) -> Committed:
         """Upload a checkpoint's directory, move the pointer to it, delete those it pushes out.
 
-        `score` is the best metric's value. The prefix is fresh, so that nothing that was committed
-        is ever written over.
+        `score` is the best metric's value; prefixes in `held` are not pushed out yet. The prefix is
+        fresh, so that nothing that was committed is ever written over.
         """
         prefix = f"{self._prefix}/{clips_seen:012d}-{secrets.token_hex(4)}"
         sha256 = manifest.publish(self._store, prefix, directory)
         committed = Committed(prefix, clips_seen, sha256, score)
         rule = self._rule
         for dropped in self._pointer.commit(
-            committed, keep=rule.newest, metric=rule.best_metric, ignored=rule.ignored
+            committed, keep=rule.newest, metric=rule.best_metric, ignored=rule.ignored, held=held
         ):
             self._delete(dropped)
         return committed
+
+    def add_report(self, committed: Committed, report: bytes) -> None:
+        """Keep beside a checkpoint's files how it was judged; it goes when they go.
+
+        Of a checkpoint that was pushed out meanwhile nothing is kept.
+        """
+        if committed.prefix in {one.prefix for one in self._pointer.checkpoints}:
+            self._store.put(f"{committed.prefix}/{REPORT_FILE}", report)
+
+    def settle(
+        self, committed: Committed, score: float | None, *, held: frozenset[str] = frozenset()
+    ) -> None:
+        """Hold a checkpoint no longer: it was judged, or will not be.
+
+        `score` is the best metric's value, where that is what was found out.
+        """
+        for dropped in self._pointer.settle(
+            committed.prefix, score, keep=self._rule.newest, held=held
+        ):
+            self._delete(dropped)
 
     def _delete(self, dropped: Committed) -> None:
         self._store.delete(f"{dropped.prefix}/{manifest.MANIFEST}")

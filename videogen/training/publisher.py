@@ -3,9 +3,11 @@
 No step waits for it, but a checkpoint waits for the one before: at most one is under way. Of a
 state of 500 MB, a step waits 25 ms for the copy; while the files are written, hashed and uploaded,
 it goes on at 99 % of its speed where another core is free (these let go of the interpreter).
+Checkpoints are judged by another process, which this thread does not wait for either.
 """
 
 import shutil
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,14 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from videogen.errors import RegistryError, VideogenError
-from videogen.runs.pointer import RunPointer
+from videogen.artifacts import EvaluationReport
+from videogen.config.train import is_evaluation_figure
+from videogen.errors import RegistryError, StorageError, VideogenError
+from videogen.runs.pointer import Committed, RunPointer
 from videogen.storage.base import ObjectStore
 from videogen.training import checkpoint
 from videogen.training.checkpoint import Document, Export, StepState, TrainingState
 from videogen.training.checkpoint_store import CheckpointWriter, Keeping
 from videogen.training.host_buffers import HostBuffers, HostCopy
+from videogen.training.judging import Judgement, Judging, Online
 from videogen.training.samples import SampleFiles
+from videogen.training.schedules import is_due
 
 P = ParamSpec("P")
 
@@ -49,6 +55,8 @@ class Outputs:
     files: SampleFiles
     open_tracker: Callable[[], Tracker] | None = None
     """Called once, in the background thread: importing the tracker's library takes seconds."""
+    online: Online | None = None
+    """How checkpoints are judged while the training goes on; None: they are not."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,23 @@ class Target:
     store: ObjectStore
     run_id: str
     lease_token: str
+    total_clips: int
     keeping: Keeping
     work_dir: Path
     """For files on their way."""
+
+    @property
+    def best_is_judged(self) -> bool:
+        """Whether it is found out by judging which checkpoint is best."""
+        return is_evaluation_figure(self.keeping.best_metric)
+
+
+@dataclass(frozen=True)
+class People:
+    """Lines for whoever watches; called in background threads too."""
+
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -76,15 +98,20 @@ class Moment:
 class Publisher:
     """Everything that is made known of a run, but its progress events."""
 
-    def __init__(self, target: Target, outputs: Outputs, warn: Callable[[str], None]) -> None:
-        """`warn` is told, in the background thread, of figures and samples that were not kept."""
-        self._target, self._outputs, self._warn = target, outputs, warn
+    def __init__(self, target: Target, outputs: Outputs, people: People) -> None:
+        """`people` are told, in the background thread, of what was not kept, or was found out."""
+        self._target, self._outputs, self._people = target, outputs, people
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._submitted: list[Future[None]] = []
         self._tensors, self._random = HostBuffers(), HostBuffers()
         self._in_use: Future[None] | None = None
         self._tracker: Tracker | None = None
         self._writer: CheckpointWriter | None = None
+        self._lock = threading.Lock()
+        self._held: set[str] = set()
+        self._judging: Judging | None = None
+        if (online := outputs.online) is not None:
+            self._judging = Judging(online, lambda one: self._submit(self._settle, one))
 
     def figures(self, figures: Mapping[str, float], clips_seen: int) -> None:
         """Log a report's figures."""
@@ -115,19 +142,38 @@ class Publisher:
             if future.done():
                 future.result()
 
+    def is_judged(self, timeout_s: float) -> bool:
+        """Whether what matters of judging is done, after so long at most.
+
+        That is the checkpoint under way and, where the best is found out by judging, the last.
+        Waits for the last checkpoint to be committed, and raises what went wrong with that.
+        """
+        if self._judging is None:
+            return True
+        if self._in_use is not None:
+            self._in_use.result()
+        if not self._target.best_is_judged:
+            self._judging.skip_waiting()
+        return self._judging.is_done(timeout_s)
+
     def close(self) -> None:
-        """Wait for what is under way; raises what went wrong with it."""
+        """Wait for what is under way, but for judging; raises what went wrong with it."""
+        if self._judging is not None:
+            self._judging.close()
         self._thread.shutdown(wait=True)
         self.check()
 
     def abandon(self) -> None:
         """Drop what has not begun; for an end by an error, which matters more."""
+        if self._judging is not None:
+            self._judging.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> Future[None]:
-        future = self._thread.submit(work, *args, **kwargs)
-        self._submitted = [one for one in self._submitted if not one.done() or one.exception()]
-        self._submitted.append(future)
+        with self._lock:
+            future = self._thread.submit(work, *args, **kwargs)
+            self._submitted = [one for one in self._submitted if not one.done() or one.exception()]
+            self._submitted.append(future)
         return future
 
     def _log(self, figures: Mapping[str, float], clips_seen: int) -> None:
@@ -135,7 +181,7 @@ class Publisher:
             if (tracker := self._open_tracker()) is not None:
                 tracker.log_metrics(figures, clips_seen)
         except RegistryError as error:
-            self._warn(f"figures at {clips_seen:,} clips were not logged: {error}")
+            self._people.warn(f"figures at {clips_seen:,} clips were not logged: {error}")
 
     def _keep_samples(self, clips: NDArray[np.uint8], clips_seen: int) -> None:
         target, name = self._target, f"samples/{clips_seen:012d}"
@@ -146,7 +192,7 @@ class Publisher:
                 if (tracker := self._open_tracker()) is not None:
                     tracker.log_artifact(path, name)
         except VideogenError as error:
-            self._warn(f"samples at {clips_seen:,} clips were not kept: {error}")
+            self._people.warn(f"samples at {clips_seen:,} clips were not kept: {error}")
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -160,8 +206,45 @@ class Publisher:
         directory = self._target.work_dir / f"checkpoint-{moment.clips_seen}"
         checkpoint.write_checkpoint(state, self._outputs.export, directory)
         score = moment.figures.get(self._target.keeping.best_metric or "")
-        self._open_writer().commit(directory, moment.clips_seen, score)
+        writer, clips_seen = self._open_writer(), moment.clips_seen
+        before = writer.clips_before(clips_seen)
+        committed = writer.commit(directory, clips_seen, score, held=frozenset(self._held))
         shutil.rmtree(directory)
+        self._offer(committed, before)
+
+    def _offer(self, committed: Committed, before: int) -> None:
+        """Have a checkpoint judged where that is due; what it takes to judge it is held."""
+        if self._judging is None:
+            return
+        clips_seen, interval_clips = committed.clips_seen, self._judging.interval_clips
+        is_last = clips_seen >= self._target.total_clips and self._target.best_is_judged
+        if is_last or is_due(interval_clips, before, clips_seen):
+            self._held.add(committed.prefix)
+            self._judging.offer(committed)
+
+    def _settle(self, judgement: Judgement) -> None:
+        """Make known how a checkpoint was judged, or that it was not."""
+        committed, report = judgement.committed, judgement.report
+        self._held.discard(committed.prefix)
+        score, writer = None, self._open_writer()
+        if report is None:
+            self._people.warn(str(judgement))
+        else:
+            self._people.say(str(judgement))
+            self._keep_report(committed, report)
+            self._log(judgement.figures(), committed.clips_seen)
+            if self._target.best_is_judged:
+                score = report.metrics.get(self._target.keeping.best_metric or "")
+        writer.settle(committed, score, held=frozenset(self._held))
+
+    def _keep_report(self, committed: Committed, report: EvaluationReport) -> None:
+        try:
+            self._open_writer().add_report(committed, report.model_dump_json(indent=2).encode())
+        except StorageError as error:
+            self._people.warn(
+                f"how the checkpoint at {committed.clips_seen:,} clips was judged is not kept: "
+                f"{error}"
+            )
 
     def _open_tracker(self) -> Tracker | None:
         if self._tracker is None and self._outputs.open_tracker is not None:

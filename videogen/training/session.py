@@ -11,6 +11,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from videogen.config.train import is_evaluation_figure
 from videogen.errors import ConfigError
 from videogen.progress import ProgressEvent
 from videogen.runs import manifest
@@ -21,8 +22,9 @@ from videogen.training.checkpoint import Document, StepState
 from videogen.training.checkpoint_store import Keeping, newest_that_verifies
 from videogen.training.loop import Hooks, Step
 from videogen.training.parallel import Parallel
-from videogen.training.publisher import Moment, Outputs, Publisher, Target
+from videogen.training.publisher import Moment, Outputs, People, Publisher, Target
 
+_JUDGING_POLL_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -107,8 +109,15 @@ class Session:
         return state.clips_seen
 
     def close(self) -> None:
-        """Wait for what is under way; raises what went wrong with it."""
-        self._publisher.close()
+        """Wait for what is under way; raises what went wrong with it.
+
+        At the end of the training that is judging too; it is dropped where an end was asked for.
+        """
+        try:
+            if self.parallel.is_first and self._clips_seen >= self.identity.total_clips:
+                self._await_judging()
+        finally:
+            self._publisher.close()
 
     def abandon(self) -> None:
         """Drop what has not begun; for an end by an error, which matters more."""
@@ -131,10 +140,21 @@ class Session:
             store=self.store,
             run_id=identity.run_id,
             lease_token=identity.lease_token,
+            total_clips=identity.total_clips,
             keeping=Keeping(identity.keep_checkpoints, identity.best_metric, identity.ignored),
             work_dir=self.work_dir,
         )
-        return Publisher(target, self.outputs, self.warn)
+        return Publisher(target, self.outputs, People(self.say, self.warn))
+
+    def _await_judging(self) -> None:
+        if self._publisher.is_judged(0.0):
+            return
+        self.say("waiting for the evaluation of a checkpoint that is under way (Ctrl-C drops it)")
+        while not self._publisher.is_judged(_JUDGING_POLL_S):
+            self._tell()  # the answer says whether an end is asked for
+            if self.channel.should_stop():
+                self.say("the evaluation that is under way is dropped")
+                return
 
     def _newest(self, directory: Path) -> Committed | None:
         own = committed_checkpoints(self.store, self.identity.run_id)
@@ -160,6 +180,8 @@ class Session:
 
     def _require_best_metric(self) -> None:
         wanted = self.identity.best_metric
+        if self.outputs.online is not None and is_evaluation_figure(wanted):
+            return
         if wanted is not None and wanted not in self._figures:
             raise ConfigError(
                 f"train.best_metric is {wanted!r}, which is never reported; choose one of "

@@ -1,11 +1,11 @@
 """The stage train: from a dataset's snapshot to a committed checkpoint."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import monotonic
 
-from videogen.artifacts import CheckpointRef, DatasetRef
+from videogen.artifacts import CheckpointRef, DatasetRef, EvaluationReport, GeneratorRef
 from videogen.config.run import STAGE_FORMATS, RunConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.train import TrainConfig
@@ -37,8 +37,12 @@ def train(  # noqa: PLR0913 - what a stage of a run is given
     tracker: TrackerSpec | None,
     cluster: Cluster,
     progress: Progress,
+    judge: Callable[[GeneratorRef], EvaluationReport] | None = None,
 ) -> CheckpointRef:
     """Train on a snapshot, going on from where this run, or another of the same key, ended.
+
+    `judge` is what `train.online_evaluation` calls, beside the training and in another process; it
+    holds plain values only.
 
     Raises:
         ConfigError: the run's checkpoints were made with another config; the key is named.
@@ -55,6 +59,7 @@ def train(  # noqa: PLR0913 - what a stage of a run is given
         dataset=dataset,
         identity=identity,
         tracker=tracker,
+        judge=judge,
     )
     final = _last(store, identity)
     if final is None or final.clips_seen < config.train.total_clips:
