@@ -7,7 +7,7 @@ import torch
 from videogen.config.settings import Settings
 from videogen.evaluation.extractors.i3d import load_network, logits
 from videogen.evaluation.extractors.weights import fetch_i3d
-from videogen.evaluation.pairwise import fvd
+from videogen.evaluation.pairwise import PairProtocol, fvd
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,7 @@ def test_the_floor_is_the_distance_within_a_set_of_twice_the_size(settings):
     assert found.floor is not None
     assert found.floor > 0
     document = found.document()
-    assert list(document) == ["metric", "value", "num_a", "num_b", "floor", "protocol"]
+    assert list(document) == ["metric", "value", "num_a", "num_b", "floor", "interval", "protocol"]
     assert (document["num_a"], document["num_b"]) == (4, 2)
     assert fvd(a, a, settings).value == pytest.approx(0, abs=1e-3)
 
@@ -55,3 +55,36 @@ def test_a_clips_logits_do_not_depend_on_its_batch_or_on_the_weights_being_loade
     assert together.shape == (3, 400)
     alone = np.concatenate([logits(network, clips[i : i + 1]) for i in range(3)])
     np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_a_protocol_chooses_clips_and_frames_by_its_seed_and_is_what_the_name_says(settings):
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 256, (6, 18, 32, 32, 3)).astype(np.uint8)
+    b = rng.integers(0, 256, (5, 18, 32, 32, 3)).astype(np.uint8)
+    events = []
+    asked = PairProtocol(num_clips=3, num_frames=9, stride=2, seed=4)
+    found = fvd(a, b, settings, asked, events.append)
+    assert (found.metric, found.num_a, found.num_b) == ("fvd3_18f_subsample2f", 3, 3)
+    order_a = np.random.default_rng(4).permutation(6)
+    order_b = np.random.default_rng(4).permutation(5)
+    kept = PairProtocol(num_frames=9)
+    again = fvd(a[order_a[:3], :17:2], b[order_b[:3], :17:2], settings, kept)
+    assert found.value == pytest.approx(again.value, rel=1e-6)
+    floor = fvd(a[order_a[:3], :17:2], a[order_a[3:6], :17:2], settings, kept)
+    assert found.floor == pytest.approx(floor.value, rel=1e-6)
+    last = [event for event in events if event.stage == "fvd"][-1]
+    assert (last.done, last.total, last.unit) == (9, 9, "clips")
+    assert last.values["clips/s"] > 0
+
+
+def test_what_makes_a_distance_doubtful_is_said_with_its_numbers(settings):
+    clips = np.random.default_rng(0).integers(0, 256, (3, 9, 32, 32, 3)).astype(np.uint8)
+    found = fvd(clips, clips, settings, PairProtocol(num_clips=64))
+    assert (found.num_a, found.num_b, found.metric) == (3, 3, "fvd3_9f")
+    notes = "\n".join(found.notes)
+    assert "no floor: A has 3 clips; two disjoint sets of 3, as of B, need 6" in notes
+    assert "64 clips a side were asked for, A has 3: all were used" in notes
+    assert "3 clips are too few for covariances of 400 features" in notes
+    n = fvd(clips, clips[:2], settings, PairProtocol(covariance="n"))
+    assert n.protocol["covariance"] == "n"
+    assert n.value < fvd(clips, clips[:2], settings).value
