@@ -35,6 +35,7 @@ _SEEN_SIZE = 64
 _GAP = 2
 _MARGIN = 6
 _TITLE_SIZE = 14
+_CAPTION_SIZE = 11
 _PAPER = (255, 255, 255)
 _INK = (24, 24, 24)
 
@@ -74,22 +75,33 @@ def write_video(
 
 
 def write_sheet(
-    path: Path, clips: Frames, *, title: str = "", provenance: Provenance | None = None
+    path: Path,
+    clips: Frames,
+    *,
+    title: str = "",
+    captions: Sequence[str] = (),
+    provenance: Provenance | None = None,
 ) -> None:
-    """Write a PNG of clips, uint8 (n t h w c): a row for each clip, a column for each frame."""
+    """Write a PNG of clips, uint8 (n t h w c): a row for each clip, a column for each frame.
+
+    `captions`, where given, has a line for each clip; it stands above the clip's row.
+    """
     _check(path, clips.reshape(-1, *clips.shape[2:]))
     clips = _enlarged(clips)
     num, length, height, width, _ = clips.shape
     top = _TITLE_SIZE + 2 * _MARGIN if title else 0
-    wide = max(length * (width + _GAP) + _GAP, _title_width(title))
-    sheet = Image.new("RGB", (wide, top + num * (height + _GAP) + _GAP), _PAPER)
-    if title:
-        draw = ImageDraw.Draw(sheet)
-        draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=ImageFont.load_default(_TITLE_SIZE))
+    said = _CAPTION_SIZE + _MARGIN if captions else 0
+    texts = [_text_width(title), *(_text_width(one, _CAPTION_SIZE) for one in captions)]
+    wide = max(length * (width + _GAP) + _GAP, *texts)
+    sheet = Image.new("RGB", (wide, top + num * (said + height + _GAP) + _GAP), _PAPER)
+    _write_text(sheet, (_MARGIN, _MARGIN), title)
     for row in range(num):
+        y = top + _GAP + row * (said + height + _GAP) + said
+        if captions:
+            _write_text(sheet, (_MARGIN, y - said), captions[row], _CAPTION_SIZE)
         for column in range(length):
-            place = (_GAP + column * (width + _GAP), top + _GAP + row * (height + _GAP))
-            sheet.paste(Image.fromarray(np.ascontiguousarray(clips[row, column])), place)
+            frame = Image.fromarray(np.ascontiguousarray(clips[row, column]))
+            sheet.paste(frame, (_GAP + column * (width + _GAP), y))
     text = PngImagePlugin.PngInfo()
     if provenance:
         text.add_text("Comment", json.dumps(dict(provenance), sort_keys=True))
@@ -112,7 +124,7 @@ def write_grid(
     columns = int(np.ceil(np.sqrt(num)))
     rows = -(-num // columns)
     top = _TITLE_SIZE + 2 * _MARGIN if title else 0
-    wide = max(columns * (width + _GAP) + _GAP, _title_width(title))
+    wide = max(columns * (width + _GAP) + _GAP, _text_width(title))
     canvas = np.full((length, top + rows * (height + _GAP) + _GAP, wide, 3), 255, dtype=np.uint8)
     if title:
         canvas[:, :top] = _title_strip(title, top, wide)
@@ -129,16 +141,21 @@ def _enlarged(clips: Frames) -> Frames:
     return clips.repeat(factor, axis=2).repeat(factor, axis=3)
 
 
-def _title_width(title: str) -> int:
-    if not title:
+def _text_width(text: str, size: int = _TITLE_SIZE) -> int:
+    if not text:
         return 0
-    return int(ImageFont.load_default(_TITLE_SIZE).getlength(title)) + 2 * _MARGIN
+    return int(ImageFont.load_default(size).getlength(text)) + 2 * _MARGIN
+
+
+def _write_text(
+    image: Image.Image, place: tuple[int, int], text: str, size: int = _TITLE_SIZE
+) -> None:
+    ImageDraw.Draw(image).text(place, text, fill=_INK, font=ImageFont.load_default(size))
 
 
 def _title_strip(title: str, height: int, width: int) -> Frames:
     strip = Image.new("RGB", (width, height), _PAPER)
-    font = ImageFont.load_default(_TITLE_SIZE)
-    ImageDraw.Draw(strip).text((_MARGIN, _MARGIN), title, fill=_INK, font=font)
+    _write_text(strip, (_MARGIN, _MARGIN), title)
     return np.asarray(strip, dtype=np.uint8)
 
 
