@@ -1,97 +1,156 @@
-"""Distances between two sets of feature vectors, in float64."""
+"""Fréchet distance of the Gaussians fitted to two sets of vectors, and what each vector adds to it.
 
+FD = |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2). With A and B the centred rows over sqrt(N - 1),
+S1 = A'A and S2 = B'B, and tr (S1 S2)^1/2 is the sum of the singular values of A B': the same as by
+the eigenvalues of S1^1/2 S2 S1^1/2, with no square root of a singular matrix, exact where N is
+below d, and of the smaller of the two sizes. Covariances by N scale that sum; nothing is computed
+twice for them.
+"""
+
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from videogen.errors import EvaluationError
+from videogen.evaluation.metrics.diversity import mean_pairwise_distance  # noqa: F401 - callers move
+from videogen.evaluation.metrics.kernel import kernel_distance  # noqa: F401 - callers move
+from videogen.evaluation.metrics.vectors import Vectors, require_comparable
 
 Covariance = Literal["n-1", "n"]
+"""Divisor of covariances: `n-1` is unbiased, `n` is that of NVIDIA's implementations."""
 
-_MIN_VECTORS = 2
+Influences = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " m"]]
 
 
-def frechet_distance(
-    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"], covariance: Covariance = "n-1"
-) -> float:
-    """Distance of the Gaussians fitted to two sets: |m1-m2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2).
+@dataclass(frozen=True)
+class Frechet:
+    """The parts of a distance, covariances by N - 1."""
 
-    tr (S1 S2)^1/2 is the sum of the square roots of the eigenvalues of S1^1/2 S2 S1^1/2, which is
-    symmetric; so nothing complex appears where a covariance is singular. `n-1` is the unbiased
-    covariance, `n` the one of NVIDIA's implementations.
+    num_a: int
+    num_b: int
+    shift: float
+    """|m1 - m2|^2."""
+    spread_a: float
+    """tr S1."""
+    spread_b: float
+    overlap: float
+    """tr (S1 S2)^1/2."""
+
+    def distance(self, covariance: Covariance = "n-1") -> float:
+        """The distance; never below 0."""
+        scale_a, scale_b = self.scales(covariance)
+        own = scale_a**2 * self.spread_a + scale_b**2 * self.spread_b
+        return max(self.shift + own - 2 * scale_a * scale_b * self.overlap, 0.0)
+
+    def scales(self, covariance: Covariance) -> tuple[float, float]:
+        """By what the centred rows of either set are multiplied for this divisor."""
+        if covariance == "n-1":
+            return 1.0, 1.0
+        return (1 - 1 / self.num_a) ** 0.5, (1 - 1 / self.num_b) ** 0.5
+
+
+def frechet_distance(a: Vectors, b: Vectors, covariance: Covariance = "n-1") -> float:
+    """The distance.
 
     Raises:
         EvaluationError: a set has fewer than two vectors, widths differ, or a value is not finite.
     """
-    _require_comparable(a, b)
-    mean_a, cov_a = _moments(a, covariance)
-    mean_b, cov_b = _moments(b, covariance)
-    root = _square_root(cov_a)
-    eigenvalues = np.linalg.eigvalsh(root @ cov_b @ root)
-    overlap = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
-    distance = np.square(mean_a - mean_b).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * overlap
-    return float(max(distance, 0.0))
+    return frechet(a, b).distance(covariance)
 
 
-def kernel_distance(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
-    """Unbiased squared MMD with the kernel (x.y / d + 1)^3; may be slightly negative.
+def frechet(a: Vectors, b: Vectors) -> Frechet:
+    """The distance's parts, from which it comes with either divisor.
 
     Raises:
         EvaluationError: as `frechet_distance`.
     """
-    _require_comparable(a, b)
-    within = _mean_off_diagonal(_cubic(a, a)) + _mean_off_diagonal(_cubic(b, b))
-    return float(within - 2 * _cubic(a, b).mean())
+    require_comparable(a, b)
+    rows_a, rows_b = _centred(a), _centred(b)
+    product = _triangle(rows_a) @ _triangle(rows_b).T
+    return _parts(a, b, (rows_a, rows_b), np.linalg.svd(product, compute_uv=False))
 
 
-def mean_pairwise_distance(a: Float[np.ndarray, "n d"]) -> float:
-    """Mean Euclidean distance between two different vectors of a set: how varied it is.
+def frechet_influences(
+    a: Vectors, b: Vectors, covariance: Covariance = "n-1"
+) -> tuple[Frechet, Influences]:
+    """The distance's parts, and its derivative by the weight of each vector, centred per set.
+
+    Weights are 1; a derivative of g says that a vector which counted 1 + e would move the distance
+    by e g. That of the overlap is half the diagonal of the polar factor (A B' B A')^1/2, since
+    the derivative of a sum of singular values U s V' is U V'. The sum of the squares of all is the
+    infinitesimal jackknife's variance of the distance.
 
     Raises:
         EvaluationError: as `frechet_distance`.
     """
-    _require_comparable(a, a)
-    vectors = a.astype(np.float64)
-    centred = vectors - vectors.mean(axis=0)
-    squares = np.square(centred).sum(axis=1)
-    gram = centred @ centred.T
-    squared = np.clip(squares[:, None] + squares[None, :] - 2 * gram, 0, None)
-    np.fill_diagonal(squared, 0.0)
-    return _mean_off_diagonal(np.sqrt(squared))
+    require_comparable(a, b)
+    rows_a, rows_b = _centred(a), _centred(b)
+    basis_a, triangle_a = _factors(rows_a)
+    basis_b, triangle_b = _factors(rows_b)
+    left, values, right = np.linalg.svd(triangle_a @ triangle_b.T, full_matrices=False)
+    parts = _parts(a, b, (rows_a, rows_b), values)
+    scale_a, scale_b = parts.scales(covariance)
+    shared_a = _diagonal(basis_a, left, values) * scale_a * scale_b
+    shared_b = _diagonal(basis_b, right.T, values) * scale_a * scale_b
+    shift = a.mean(axis=0, dtype=np.float64) - b.mean(axis=0, dtype=np.float64)
+    of_a = scale_a**2 * np.square(rows_a).sum(axis=1) - shared_a + _lean(rows_a, shift)
+    of_b = scale_b**2 * np.square(rows_b).sum(axis=1) - shared_b - _lean(rows_b, shift)
+    return parts, (of_a - of_a.mean(), of_b - of_b.mean())
 
 
-def _moments(
-    x: Float[np.ndarray, "n d"], covariance: Covariance
-) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+def _centred(x: Vectors) -> Vectors:
+    """Rows less their mean, over sqrt(N - 1): their product with themselves is the covariance."""
     vectors = x.astype(np.float64)
-    ddof = 1 if covariance == "n-1" else 0
-    return vectors.mean(axis=0), np.atleast_2d(np.cov(vectors, rowvar=False, ddof=ddof))
+    centred: Vectors = (vectors - vectors.mean(axis=0)) / np.sqrt(len(x) - 1)
+    return centred
 
 
-def _square_root(symmetric: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
-    values, vectors = np.linalg.eigh(symmetric)
-    root: Float[np.ndarray, "d d"] = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    return root
+def _triangle(rows: Vectors) -> Float[np.ndarray, "k d"]:
+    """At most d rows with the same covariance."""
+    n, d = rows.shape
+    if n <= d:
+        return rows
+    return np.asarray(np.linalg.qr(rows, mode="r"))
 
 
-def _cubic(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
-    products = a.astype(np.float64) @ b.astype(np.float64).T
-    kernel: Float[np.ndarray, "n m"] = (products / a.shape[1] + 1) ** 3
-    return kernel
+def _factors(
+    rows: Vectors,
+) -> tuple[Float[np.ndarray, "n k"] | None, Float[np.ndarray, "k d"]]:
+    """Q and R of the rows; no Q where there are too few rows for it to save anything."""
+    n, d = rows.shape
+    if n <= d:
+        return None, rows
+    basis, triangle = np.linalg.qr(rows)
+    return basis, triangle
 
 
-def _mean_off_diagonal(matrix: Float[np.ndarray, "n n"]) -> float:
-    n = len(matrix)
-    return float((matrix.sum() - np.trace(matrix)) / (n * (n - 1)))
+def _diagonal(
+    basis: Float[np.ndarray, "n k"] | None,
+    left: Float[np.ndarray, "k r"],
+    values: Float[np.ndarray, " r"],
+) -> Float[np.ndarray, " n"]:
+    """Diagonal of U s U'."""
+    vectors = left if basis is None else basis @ left
+    diagonal: Float[np.ndarray, " n"] = np.square(vectors) @ values
+    return diagonal
 
 
-def _require_comparable(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> None:
-    if min(len(a), len(b)) < _MIN_VECTORS:
-        raise EvaluationError(
-            f"cannot compare {len(a)} clips with {len(b)}: each side needs at least {_MIN_VECTORS}"
-        )
-    if a.shape[1:] != b.shape[1:]:
-        raise EvaluationError(f"features have different widths: {a.shape[1]} and {b.shape[1]}")
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise EvaluationError("features hold NaN or infinity: clips or extractor are broken")
+def _lean(rows: Vectors, shift: Float[np.ndarray, " d"]) -> Float[np.ndarray, " n"]:
+    """Derivative of |shift|^2 by the weight of each row of the set that it points to."""
+    lean: Float[np.ndarray, " n"] = rows @ shift * (2 * np.sqrt(len(rows) - 1) / len(rows))
+    return lean
+
+
+def _parts(
+    a: Vectors, b: Vectors, rows: tuple[Vectors, Vectors], values: Float[np.ndarray, " r"]
+) -> Frechet:
+    shift = a.mean(axis=0, dtype=np.float64) - b.mean(axis=0, dtype=np.float64)
+    return Frechet(
+        num_a=len(a),
+        num_b=len(b),
+        shift=float(np.square(shift).sum()),
+        spread_a=float(np.square(rows[0]).sum()),
+        spread_b=float(np.square(rows[1]).sum()),
+        overlap=float(values.sum()),
+    )

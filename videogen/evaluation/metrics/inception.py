@@ -1,0 +1,44 @@
+"""Inception Score of the extractor's class probabilities."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from videogen.evaluation.metrics.vectors import Vectors, require_comparable
+
+
+@dataclass(frozen=True)
+class InceptionScore:
+    """The score and the standard error of its logarithm."""
+
+    value: float
+    """Between 1 and the number of classes; at most the number of clips."""
+    log_error: float
+
+
+def inception_score(logits: Vectors) -> InceptionScore:
+    """The exponential of the mean KL(p(y|x) || p(y)) over clips (Salimans et al. 2016; one split).
+
+    `logits` are a clip's mean over time, n x classes. The error is that of a mean: to first order
+    the score does not depend on p(y), whose own term vanishes.
+
+    Raises:
+        EvaluationError: fewer than two clips, or a value is not finite.
+    """
+    require_comparable(logits, logits)
+    log_given = _log_softmax(logits.astype(np.float64))
+    given = np.exp(log_given)
+    marginal = given.mean(axis=0)
+    log_marginal = np.log(np.maximum(marginal, np.finfo(np.float64).tiny))
+    divergence = (given * (log_given - log_marginal)).sum(axis=1)
+    error = divergence.std(ddof=1) / np.sqrt(len(logits))
+    return InceptionScore(float(np.exp(max(divergence.mean(), 0.0))), float(error))
+
+
+def _log_softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_probabilities: Float[np.ndarray, "n k"] = shifted - np.log(
+        np.exp(shifted).sum(axis=1, keepdims=True)
+    )
+    return log_probabilities
