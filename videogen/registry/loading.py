@@ -1,6 +1,5 @@
 """Generators from the registry or from a directory, and the videos that they make, as files."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,28 +7,22 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
-from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 
 from videogen.data.video.writer import write_sheet, write_video
-from videogen.errors import ConfigError, RegistryError
-from videogen.mlflow_connection import connect, mlflow_errors, redacted
+from videogen.errors import ConfigError
 from videogen.models.export import GeneratorSpec
 from videogen.models.export import load_generator as load_exported
 from videogen.models.generator import VideoGenerator
 from videogen.models.sampling import generate
 from videogen.progress import Progress, ProgressEvent
-from videogen.registry import versions
+from videogen.registry.model_files import find_files
 from videogen.registry.request import ONE_AT_A_TIME, VideoRequest, checked_count, seeds_from
+from videogen.registry.versions import TAG
 
 Format = Literal["mp4", "gif", "webp", "png", "sheet"]
 
-_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[^/@]+))")
-_PLACES = ("", "generator", "artifacts/generator")
 _MAX_SHEET = 256
-_LATEST = "latest"
 
 
 @dataclass(frozen=True)
@@ -64,36 +57,20 @@ class GenerationRequest:
 def load_generator(source: str, tracking_uri: str | None) -> LoadedGenerator:
     """The generator that `source` names: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a directory.
 
-    A directory is an exported generator, or a downloaded model. Raises `RegistryError` where the
-    registry has no such version (what there is, is named), `ConfigError` where `source` is none of
-    these.
+    Raises as `find_files`.
     """
-    if not source.startswith("models:"):
-        return _load_directory(Path(source))
-    match = _URI.fullmatch(source)
-    if match is None:
-        raise ConfigError(f"model {source!r}: give models:/NAME@ALIAS or models:/NAME/VERSION")
-    if tracking_uri is None:
-        raise ConfigError(f"model {source}: no MLflow is known; set MLFLOW_TRACKING_URI")
-    client = connect(tracking_uri)
-    with mlflow_errors(tracking_uri, f"loading {source}"), TemporaryDirectory() as scratch:
-        version = _find(client, match)
-        if version is None:
-            raise RegistryError(
-                f"{source} is not in the registry at {redacted(tracking_uri)}: "
-                f"{_what_there_is(client, match['name'])}"
-            )
-        files = _download(client, version, tracking_uri, Path(scratch))
-        generator, spec = load_exported(files)
-    provenance = {"model": version.name, "version": str(version.version)}
+    with TemporaryDirectory(prefix="videogen-generator-") as scratch:
+        files = find_files(source, tracking_uri, Path(scratch))
+        generator, spec = load_exported(files.generator)
+    provenance = {"model": files.name}
+    if files.version is not None:
+        provenance["version"] = files.version
     provenance |= {
-        name: version.tags[f"{versions.TAG}{name}"]
+        name: files.tags[f"{TAG}{name}"]
         for name in ("run_id", "snapshot", "manifest_sha256")
-        if f"{versions.TAG}{name}" in version.tags
+        if f"{TAG}{name}" in files.tags
     }
-    return LoadedGenerator(
-        generator, spec, _fit_for_files(f"{version.name}-v{version.version}"), provenance
-    )
+    return LoadedGenerator(generator, spec, files.label, provenance)
 
 
 def generate_files(
@@ -177,62 +154,6 @@ def _note(loaded: LoadedGenerator, request: VideoRequest) -> dict[str, str | flo
         "truncation": request.truncation,
         "fps": request.fps,
     }
-
-
-def _load_directory(directory: Path) -> LoadedGenerator:
-    for place in _PLACES:
-        if (directory / place / "generator.json").is_file():
-            generator, spec = load_exported(directory / place)
-            label = directory.resolve().name
-            return LoadedGenerator(generator, spec, _fit_for_files(label), {"model": label})
-    raise ConfigError(
-        f"model {str(directory)!r}: not a directory with a generator.json; give one, or "
-        "models:/NAME@ALIAS"
-    )
-
-
-def _find(client: MlflowClient, match: re.Match[str]) -> ModelVersion | None:
-    model = versions.find_model(client, match["name"])
-    if model is None:
-        return None
-    number = match["version"] or model.aliases.get(match["alias"])
-    if number == _LATEST:
-        number = max((str(one.version) for one in model.latest_versions), key=int, default=None)
-    if number is None or not str(number).isdecimal():
-        return None
-    return versions.find_version(client, match["name"], str(number))
-
-
-def _what_there_is(client: MlflowClient, name: str) -> str:
-    model = versions.find_model(client, name)
-    if model is None:
-        names = sorted(one.name for one in client.search_registered_models())
-        return f"models there: {', '.join(names) or 'none; `videogen run` registers one'}"
-    aliases = ", ".join(f"@{alias} (version {number})" for alias, number in model.aliases.items())
-    newest = max((int(one.version) for one in model.latest_versions), default=None)
-    return f"newest version of {name}: {newest or 'none'}; aliases: {aliases or 'none'}"
-
-
-def _download(
-    client: MlflowClient, version: ModelVersion, tracking_uri: str, directory: Path
-) -> Path:
-    """The exported generator of a version, below `directory`."""
-    location = client.get_model_version_download_uri(version.name, version.version)
-    if version.source and version.source.startswith("models:/m-"):
-        location = client.get_logged_model(
-            version.source.removeprefix("models:/")
-        ).artifact_location
-    return Path(
-        download_artifacts(
-            artifact_uri=f"{location}/artifacts/generator",
-            dst_path=str(directory),
-            tracking_uri=tracking_uri,
-        )
-    )
-
-
-def _fit_for_files(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def _tell(progress: Progress, done: int, total: int, message: str) -> None:
