@@ -26,7 +26,7 @@ from videogen.data.shards.tar_shard import read_clip
 from videogen.data.snapshots.forgotten import read_tombstone
 from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import DatasetError, LeaseHeldError, StorageError
-from videogen.evaluation.features import ReferenceKey, save_features
+from videogen.evaluation.features import Entry, save_column
 from videogen.ingest.known.ledger import read_ledger
 from videogen.ingest.known.records import load_records
 from videogen.runs.lease import DataUse, hold_lease
@@ -72,8 +72,8 @@ def evaluated(store: ObjectStore, run_id: str, snapshot: str) -> set[str]:
     report = {"protocol": {"snapshot": snapshot}, "previews": {"sheet.png": shown}}
     result(store, run_id, "train", {"snapshot": snapshot})
     result(store, run_id, "evaluate", report)
-    reference = ReferenceKey("d", protocol(snapshot))
-    save_features(store, reference, {"real": np.ones((2, 4))})
+    reference = Entry("d", protocol(snapshot), "real", "i3d", "e" * 64)
+    save_column(store, reference, np.ones((2, 4)))
     return {shown, unnamed, reference.object_key}
 
 

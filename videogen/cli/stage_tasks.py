@@ -102,7 +102,7 @@ class Stages:
                 return evaluate(
                     self.config,
                     dataset,
-                    checkpoint,
+                    checkpoint.generator,
                     self.services.store,
                     tracker,
                     self.services.cluster,

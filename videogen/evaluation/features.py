@@ -1,13 +1,13 @@
-"""Features of the real clips and their yardsticks, computed once and kept in the store.
+"""Features by role and column; those of real clips are computed once and kept in the store.
 
-One object below `features/` holds the features of every role for one (extractor, snapshot,
-protocol); its name says which, and a digest inside says whether it is whole.
+One object below `features/EXTRACTOR/SNAPSHOT/` holds one column of one role; its key says of which
+windows, and a digest inside says whether it is whole. Snapshots take theirs with them when they go.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -18,60 +18,80 @@ from videogen.artifacts import Protocol
 from videogen.config.section import digest_of
 from videogen.errors import ObjectMissingError
 from videogen.evaluation.extractors.weights import digest_arrays
+from videogen.evaluation.yardsticks import Yardstick
 from videogen.storage.base import ObjectStore
 
-FORMAT_VERSION: Final = 1
-_DIGEST: Final = "digest"
+Role = Literal["fake", "real", "training"] | Yardstick
+"""`fake` is the generator's; `real` is the set A that all are compared with; yardsticks are made
+of the set B; `training` are the clips among which near-copies are looked for."""
 
-Features = dict[str, Float[np.ndarray, "n d"]]
-"""By role: `real`, and the yardsticks."""
+Column = Float[np.ndarray, "n d"]
+Columns = Mapping[str, Column]
+"""By name: `i3d` (n x 400 logits), `motion` (n x f), and extractors of the config; float32. Row i
+of each is of the same clip."""
+
+FORMAT_VERSION: Final = 2
+_VALUES: Final = "values"
+_DIGEST: Final = "digest"
+_NOT_OF_WINDOWS: Final = frozenset(
+    {"name", "covariance", "num_fake", "neighbours", "extractor", "extractor_sha256", "extractors"}
+)
+"""What a protocol says beside how real clips are chosen and read."""
 
 
 @dataclass(frozen=True)
-class ReferenceKey:
-    """What reference features depend on."""
+class Entry:
+    """One column of one role of real clips, and all that its values depend on."""
 
     dataset: str
     protocol: Protocol
+    role: Role
+    column: str
+    sha256: str
+    """Of what computes the column."""
 
     @property
     def object_key(self) -> str:
-        """Where the store keeps them."""
+        """Where the store keeps it."""
+        return f"{self._stem}.safetensors"
+
+    @property
+    def lease_key(self) -> str:
+        """Whose it is to compute."""
+        return f"{self._stem}.lease"
+
+    @property
+    def _stem(self) -> str:
+        left_out = _NOT_OF_WINDOWS | ({"num_training"} if self.role != "training" else set())
         document = {
             "format_version": FORMAT_VERSION,
             "dataset": self.dataset,
-            "protocol": self.protocol.model_dump(
-                mode="json", exclude={"name", "covariance", "num_fake"}
-            ),
+            "column": self.column,
+            "protocol": self.protocol.model_dump(mode="json", exclude=set(left_out)),
         }
-        extractor = self.protocol.extractor_sha256[:16]
-        return (
-            f"features/{extractor}/{self.protocol.snapshot}/{digest_of(document)[:16]}.safetensors"
-        )
+        digest = digest_of(document)[:16]
+        return f"features/{self.sha256[:16]}/{self.protocol.snapshot}/{digest}/{self.role}"
 
 
-def load_features(
-    store: ObjectStore, key: ReferenceKey, num_clips: Mapping[str, int]
-) -> Features | None:
-    """The features of every role, or None where they are not there, or not whole.
-
-    `num_clips` is how many rows each role must have.
-    """
+def load_column(store: ObjectStore, entry: Entry, num: int) -> Column | None:
+    """The `num` rows of an entry, or None where it is not there, or not whole."""
     try:
-        features = load(store.get(key.object_key).data)
+        arrays = load(store.get(entry.object_key).data)
     except (ObjectMissingError, SafetensorError):
         return None
-    digest = features.pop(_DIGEST, np.empty(0, np.uint8))
-    if digest.tobytes() != _digest(features):
+    digest = arrays.pop(_DIGEST, np.empty(0, np.uint8))
+    if digest.tobytes() != _digest(arrays) or _VALUES not in arrays:
         return None
-    return features if {role: len(x) for role, x in features.items()} == dict(num_clips) else None
+    values: Column = arrays[_VALUES]
+    return values if len(values) == num else None
 
 
-def save_features(store: ObjectStore, key: ReferenceKey, features: Features) -> None:
-    """Keep the features of every role."""
-    digest = np.frombuffer(_digest(features), np.uint8)
-    store.put(key.object_key, save({**features, _DIGEST: digest}))
+def save_column(store: ObjectStore, entry: Entry, values: Column) -> None:
+    """Keep an entry, whole or not at all."""
+    arrays = {_VALUES: np.ascontiguousarray(values)}
+    digest = np.frombuffer(_digest(arrays), np.uint8)
+    store.put(entry.object_key, save({**arrays, _DIGEST: digest}))
 
 
-def _digest(features: Features) -> bytes:
-    return hashlib.sha256(digest_arrays(features).encode()).digest()
+def _digest(arrays: dict[str, Column]) -> bytes:
+    return hashlib.sha256(digest_arrays(arrays).encode()).digest()

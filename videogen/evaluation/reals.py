@@ -1,7 +1,7 @@
-"""Which real clips stand for the data: two disjoint sets, one random window of each clip.
+"""Which real clips stand for the data: two disjoint sets, and those that the training saw.
 
-A clip's place in the order, and its window, depend on the seed and the clip's id alone, so growing
-a dataset changes the sets only where new clips enter them.
+Of each clip one random window. A clip's place in the order, and its window, depend on the seed
+and the clip's id alone, so growing a dataset changes the sets only where new clips enter them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ def choose_reals(rows: Sequence[ClipRow], config: EvaluateConfig) -> Reals:
     Raises:
         EvaluationError: fewer than two clips are long enough.
     """
-    span = (config.num_frames - 1) * config.frame_stride + 1
+    span = _span(config)
     long_enough = [row for row in rows if row.frames >= span]
     if len(long_enough) < _MIN_CLIPS:
         raise EvaluationError(
@@ -62,7 +62,7 @@ def choose_reals(rows: Sequence[ClipRow], config: EvaluateConfig) -> Reals:
             f"{len(rows)}): evaluate needs at least {_MIN_CLIPS}; ingest more videos, set "
             "evaluate.split=all or lower evaluate.num_frames"
         )
-    ordered = sorted(long_enough, key=lambda row: _word("clip", config.seed, row.clip_id))
+    ordered = _ordered(long_enough, config.seed)
     num = min(config.num_clips, len(ordered))
     disjoint = len(ordered) >= 2 * num
     return Reals(
@@ -74,6 +74,26 @@ def choose_reals(rows: Sequence[ClipRow], config: EvaluateConfig) -> Reals:
         codec=ordered[0].codec,
         notes=tuple(_notes(len(rows), len(ordered), num, config)),
     )
+
+
+def choose_training(
+    rows: Sequence[ClipRow], config: EvaluateConfig
+) -> tuple[tuple[RealClip, ...], tuple[str, ...]]:
+    """Up to `training_clips` windows of the train split's clips, and what is to be said of them.
+
+    The order and the windows are those of `choose_reals`: where that is asked for the train split
+    too, its clips come first.
+    """
+    span = _span(config)
+    ordered = _ordered([row for row in rows if row.frames >= span], config.seed)
+    chosen = tuple(_window(row, config, span) for row in ordered[: config.training_clips])
+    if len(chosen) == len(rows):
+        return chosen, ()
+    note = (
+        f"near-copies were looked for among {len(chosen):,} windows, one of a clip, of "
+        f"{len(rows):,} training clips"
+    )
+    return chosen, (note,)
 
 
 def read_reals(
@@ -92,6 +112,15 @@ def read_reals(
             for clip in clips
         ]
     )
+
+
+def _span(config: EvaluateConfig) -> int:
+    """Frames from a window's first to its last."""
+    return (config.num_frames - 1) * config.frame_stride + 1
+
+
+def _ordered(rows: Sequence[ClipRow], seed: int) -> list[ClipRow]:
+    return sorted(rows, key=lambda row: _word("clip", seed, row.clip_id))
 
 
 def _window(row: ClipRow, config: EvaluateConfig, span: int) -> RealClip:

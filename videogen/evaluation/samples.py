@@ -1,4 +1,4 @@
-"""Clips of a checkpoint's generator: video i of an evaluation depends on seed + i alone."""
+"""Clips of a generator: video i of an evaluation depends on seed + i alone."""
 
 import tempfile
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Final, Literal, cast
 import numpy as np
 from jaxtyping import UInt8
 
-from videogen.artifacts import CheckpointRef
+from videogen.artifacts import GeneratorRef
 from videogen.config.evaluate import EvaluateConfig
 from videogen.config.sections import StorageConfig
 from videogen.data.shards.frame_codec import encode_clip, read_frames
@@ -26,7 +26,7 @@ _CACHED_GENERATORS: Final = 2
 
 @lru_cache(maxsize=_CACHED_GENERATORS)
 def open_generator(storage: StorageConfig, prefix: str, manifest_sha256: str) -> VideoGenerator:
-    """The EMA generator of a committed checkpoint, each file verified; kept by this process.
+    """The generator below a prefix with a manifest, each file verified; kept by this process.
 
     Raises:
         CorruptObjectError: a file is missing or is not what the manifest says.
@@ -47,13 +47,13 @@ def open_generator(storage: StorageConfig, prefix: str, manifest_sha256: str) ->
 
 def draw_fakes(
     storage: StorageConfig,
-    checkpoint: CheckpointRef,
+    made: GeneratorRef,
     config: EvaluateConfig,
     indices: Sequence[int],
     codec: str,
 ) -> UInt8[np.ndarray, "n t h w c"]:
     """Clips of the generator at the reals' stride, passed through the reals' frame codec."""
-    generator = open_generator(storage, checkpoint.prefix, checkpoint.manifest_sha256)
+    generator = open_generator(storage, made.prefix, made.manifest_sha256)
     clips = generate(
         generator,
         [config.seed + index for index in indices],

@@ -29,10 +29,16 @@ _SHOWN_CHARACTERS = 200
 
 
 def map_tasks(
-    function: Callable[[Item], Result], items: Iterable[Item], *, num_cpus: float, limit: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    num_cpus: float,
+    num_gpus: float,
+    limit: int,
 ) -> Iterator[tuple[int, Result]]:
     """`(index, function(item))` as they finish, at most `limit` submitted; see `Cluster.map`."""
-    task = ray.remote(num_cpus=num_cpus, max_retries=_TASK_RETRIES)(function)
+    needs = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=_TASK_RETRIES)
+    task = needs(function)
     flight: _Flight[Item, ObjectRef[Result]]
     with _Flight(task.remote, items, limit) as flight:
         while (ready := flight.ready()) is not None:

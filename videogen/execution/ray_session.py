@@ -132,14 +132,15 @@ class Cluster:
         items: Iterable[Item],
         *,
         num_cpus: float = 1,
+        num_gpus: float = 0,
         max_in_flight: int | None = None,
     ) -> Iterator[tuple[int, Result]]:
         """`(index, function(item))` of each item, as they finish.
 
-        Each item is a task of `num_cpus` CPUs in a worker process. At most `max_in_flight` are
-        submitted at a time (by default two for each that can run at once), and `items` is drawn
-        from as they finish, so it may be long. What is outstanding is cancelled when the caller
-        stops early, is interrupted, or a task fails.
+        Each item is a task of `num_cpus` CPUs and `num_gpus` GPUs in a worker process. At most
+        `max_in_flight` are submitted at a time (by default two for each that can run at once), and
+        `items` is drawn from as they finish, so it may be long. What is outstanding is cancelled
+        when the caller stops early, is interrupted, or a task fails.
 
         Raises:
             VideogenError: the very error that a task raised.
@@ -148,8 +149,11 @@ class Cluster:
         self.connect()
         from videogen.execution.fan_out import map_tasks  # noqa: PLC0415 - it loads Ray
 
-        limit = max_in_flight or 2 * max(1, int(self.num_cpus() / num_cpus))
-        yield from map_tasks(function, items, num_cpus=num_cpus, limit=limit)
+        at_once = self.num_cpus() / num_cpus
+        if num_gpus:
+            at_once = min(at_once, self.num_gpus() / num_gpus)
+        limit = max_in_flight or 2 * max(1, int(at_once))
+        yield from map_tasks(function, items, num_cpus=num_cpus, num_gpus=num_gpus, limit=limit)
 
     def stream(
         self,

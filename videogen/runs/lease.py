@@ -1,4 +1,4 @@
-"""Who owns a run: one process at a time, by a lease object with a heartbeat.
+"""Who owns a run, or work on one object: one process at a time, by a lease with a heartbeat.
 
 The lease says who may work, and on which data; what counts as committed is what the run's pointer
 says (`pointer.py`), which moves only with the owner's token.
@@ -144,7 +144,20 @@ def hold_lease(store: ObjectStore, run_id: str, use: DataUse | None = None) -> I
 
     Raises `LeaseHeldError`, naming the owner, where another process owns it.
     """
-    lease = _acquire(store, run_id, use)
+    lease = _acquire(store, _key(run_id), f"run {run_id}", "or use another --run-id", use)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+@contextmanager
+def hold_work(store: ObjectStore, key: str) -> Iterator[Lease]:
+    """Be the one who makes something, for the length of the block; `key` is the lease's own.
+
+    Raises `LeaseHeldError`, naming the owner, where another process is at it.
+    """
+    lease = _acquire(store, key, key, "or take what it makes", None)
     try:
         yield lease
     finally:
@@ -167,8 +180,7 @@ def _key(run_id: str) -> str:
     return f"runs/{run_id}/lease"
 
 
-def _acquire(store: ObjectStore, run_id: str, use: DataUse | None) -> Lease:
-    key = _key(run_id)
+def _acquire(store: ObjectStore, key: str, what: str, otherwise: str, use: DataUse | None) -> Lease:
     now = time.time()
     expires_at = now + LEASE_TTL_S
     claim = _Claim(secrets.token_hex(16), socket.gethostname(), os.getpid(), expires_at, use)
@@ -185,12 +197,11 @@ def _acquire(store: ObjectStore, run_id: str, use: DataUse | None) -> Lease:
             return Lease(store, key, claim, etag)
     except PreconditionFailedError as error:
         raise LeaseHeldError(
-            f"run {run_id}: another process took it at this very moment; wait for it to end, or "
-            "use another --run-id"
+            f"{what}: another process took it at this very moment; wait for it to end, {otherwise}"
         ) from error
     raise LeaseHeldError(
-        f"run {run_id}: process {holder.pid} on {holder.host} works on it; wait for it to end, "
-        f"or use another --run-id (a dead owner's lease ends after {LEASE_TTL_S:.0f} s)"
+        f"{what}: process {holder.pid} on {holder.host} works on it; wait for it to end, "
+        f"{otherwise} (a dead owner's lease ends after {LEASE_TTL_S:.0f} s)"
     )
 
 

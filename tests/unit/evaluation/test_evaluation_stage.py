@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from videogen.artifacts import CheckpointRef, DatasetRef
+from videogen.artifacts import DatasetRef, GeneratorRef
 from videogen.config.evaluate import EvaluateConfig
 from videogen.config.run import RunConfig
 from videogen.config.sections import IngestConfig
@@ -36,10 +36,13 @@ class Inline:
         self.backwards = backwards
         self.ran = []
 
+    def num_gpus(self):
+        return 0
+
     def map(self, function, items, **_):
         numbered = list(enumerate(items))
         for index, item in reversed(numbered) if self.backwards else numbered:
-            self.ran.append(item.role)
+            self.ran.append(item.source.role)
             yield index, function(item)
 
 
@@ -99,16 +102,15 @@ def dataset(store, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(store, dataset, tmp_path_factory):
+def checkpoint(store, tmp_path_factory):
     directory = tmp_path_factory.mktemp("checkpoint")
     generator = build_networks(MODEL, (32, 32), 9, seed=0).generator
     spec = GeneratorSpec(model=MODEL, height=32, width=32, num_frames=9, fps=8)
     save_weights(generator.state_dict(), directory / "generator", spec)
     prefix = "runs/r1/checkpoints/00000064"
-    return CheckpointRef(
+    return GeneratorRef(
         run_id="r1", prefix=prefix, manifest_sha256=manifest.publish(store, prefix, directory),
-        clips_seen=64, snapshot=dataset.snapshot, model_kind="dcgan", num_frames=9, height=32,
-        width=32, fps=8,
+        clips_seen=64, num_frames=9, height=32, width=32, fps=8,
     )  # fmt: skip
 
 
@@ -155,7 +157,7 @@ def test_a_report_is_the_same_in_any_order_of_tasks_and_takes_reals_from_the_sto
     for name, key in report.previews.items():
         assert key.startswith("runs/r1/evaluation/")
         assert store.get(key).data == notebook.files[f"evaluation/{name}"]
-    assert set(report.previews) == {"sheet.png", "preview.mp4", "preview.gif"}
+    assert set(report.previews) == {"sheet.png", "real.mp4", "preview.mp4", "preview.gif"}
     counts = [event.done for event in events if event.unit == "clips"]
     assert counts[0] == 0
     assert counts[-1] == events[-1].total == 6 * 3

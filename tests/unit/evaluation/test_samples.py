@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from videogen.artifacts import CheckpointRef
+from videogen.artifacts import GeneratorRef
 from videogen.config.evaluate import EvaluateConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.train import DcganConfig
@@ -29,10 +29,9 @@ def published(tmp_path, storage):
     def publish(directory):
         prefix = "runs/r1/checkpoints/1"
         store = LocalStore(tmp_path / "store")
-        return CheckpointRef(
+        return GeneratorRef(
             run_id="r1", prefix=prefix, manifest_sha256=manifest.publish(store, prefix, directory),
-            clips_seen=1, snapshot="s", model_kind="dcgan", num_frames=9, height=32, width=32,
-            fps=8,
+            clips_seen=1, num_frames=9, height=32, width=32, fps=8,
         )  # fmt: skip
 
     return publish
