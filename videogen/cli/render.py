@@ -108,6 +108,7 @@ class _Bars:
             console=Console(stderr=True),
         )
         self._tasks: dict[str, TaskID] = {}
+        self._message: dict[str, str] = {}
 
     def __enter__(self) -> "_Bars":
         self._bars.start()
@@ -117,9 +118,12 @@ class _Bars:
         self._bars.stop()
 
     def __call__(self, event: ProgressEvent) -> None:
-        if event.stage not in self._tasks:
-            if event.message:  # what a stage decided at its start stays readable
-                self._bars.console.print(f"{event.stage}: {event.message}", markup=False)
+        is_first = event.stage not in self._tasks
+        is_note = event.total is None and event.message != self._message.get(event.stage, "")
+        if event.message and (is_first or is_note):  # what was decided, or found out, stays there
+            self._bars.console.print(f"{event.stage}: {event.message}", markup=False)
+        self._message[event.stage] = event.message
+        if is_first:
             self._tasks[event.stage] = self._bars.add_task(
                 event.stage, total=event.total, unit=event.unit, figures=""
             )

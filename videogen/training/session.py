@@ -126,7 +126,8 @@ class Session:
     def say(self, message: str) -> None:
         """Show people a line; only the first worker's are shown."""
         if self.parallel.is_first:
-            self._tell(message=message)
+            event = ProgressEvent("train", self._clips_seen, None, "clips", message)
+            self.channel.tell(event)  # no total: a note, which is shown however soon it follows
 
     def warn(self, message: str) -> None:
         """Show people a line, and log it."""
@@ -172,7 +173,7 @@ class Session:
             return
         self._publisher.check()
         self._clips_seen = clips_seen
-        self._tell(values=dict(figures))
+        self._tell(dict(figures))
         self._publisher.figures(figures, clips_seen)
         if not self._has_reported:
             self._publisher.reserve(self.step.state_dict())
@@ -206,8 +207,8 @@ class Session:
             for rank, theirs in enumerate(self.parallel.all_gather(own))
         }
 
-    def _tell(self, *, message: str = "", values: dict[str, float] | None = None) -> None:
+    def _tell(self, values: dict[str, float] | None = None) -> None:
         total = self.identity.total_clips
         self.channel.tell(
-            ProgressEvent("train", self._clips_seen, total, "clips", message, values or {})
+            ProgressEvent("train", self._clips_seen, total, "clips", values=values or {})
         )

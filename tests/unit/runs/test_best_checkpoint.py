@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from videogen.errors import LeaseHeldError
 from videogen.runs.pointer import (
     Committed,
     RunPointer,
@@ -93,3 +94,40 @@ def test_documents_of_before_there_was_a_best_are_read(store):
     assert best_checkpoint(store, "r") is None
     assert _commit(store, [4.0, 5.0], first=2) == [1]
     assert best_checkpoint(store, "r").checkpoint.clips_seen == 2
+
+
+def test_a_score_that_is_found_out_later_decides_and_what_waits_for_one_is_held(store):
+    take_pointer(store, "r", "t")
+    pointer = RunPointer(store, "r", "t")
+    for clips in range(1, 5):
+        held = frozenset({"p1", "p2"})
+        pointer.commit(Committed(f"p{clips}", clips, "s"), keep=1, metric="fvd", held=held)
+    assert _listed(store) == [1, 2, 4]
+    assert [one.clips_seen for one in pointer.settle("p1", 9.0, keep=1, held={"p2"})] == []
+    assert best_checkpoint(store, "r").checkpoint.clips_seen == 1
+    assert [one.clips_seen for one in pointer.settle("p2", 8.0, keep=1)] == [1]
+    assert _listed(store) == [2, 4]
+    best = best_checkpoint(store, "r")
+    assert (best.checkpoint.clips_seen, best.checkpoint.score, best.metric) == (2, 8.0, "fvd")
+
+
+@pytest.mark.parametrize("score", [NAN, None])
+def test_one_that_was_held_in_vain_falls_out(store, score):
+    take_pointer(store, "r", "t")
+    pointer = RunPointer(store, "r", "t")
+    for clips in (1, 2):
+        held = frozenset({"p1"})
+        pointer.commit(Committed(f"p{clips}", clips, "s"), keep=1, metric="fvd", held=held)
+    assert [one.clips_seen for one in pointer.settle("p1", score, keep=1)] == [1]
+    assert pointer.settle("gone", 1.0, keep=1) == ()
+    assert _listed(store) == [2]
+    assert best_checkpoint(store, "r") is None
+
+
+def test_an_owner_that_lost_the_run_gives_no_score(store):
+    _commit(store, [None, None])
+    pointer = RunPointer(store, "r", "t")
+    take_pointer(store, "r", "theirs")
+    with pytest.raises(LeaseHeldError):
+        pointer.settle("p1", 1.0, keep=2)
+    assert best_checkpoint(store, "r") is None
