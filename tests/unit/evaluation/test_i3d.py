@@ -14,9 +14,9 @@ from videogen.evaluation.extractors.i3d import (
     _Pool,
     fold,
     logits,
-    preprocess,
     same_padding,
 )
+from videogen.evaluation.extractors.preprocessing import preprocess
 
 
 def random_frames(*shape):

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from videogen.errors import EvaluationError
-from videogen.evaluation.extractors.weights import read_weights
+from videogen.evaluation.extractors.extractor import Device, Extractor, Precision
+from videogen.evaluation.extractors.preprocessing import preprocess
+from videogen.evaluation.extractors.weights import I3D_KINETICS, read_weights
 
 MIN_FRAMES: Final = 9
-SIZE: Final = 224
 NUM_LOGITS: Final = 400
 _EPS: Final = 1e-3
 _MIXED: Final[dict[str, tuple[int, int, int, int, int, int]]] = {
@@ -41,6 +42,8 @@ Frames = Float[Tensor, "b t h w c"]
 """Channels innermost in memory, which is what the fast CPU kernels want and 1x1 kernels need."""
 
 _ROWS: Final = 49
+_CHUNKS: Final[Mapping[Device, int]] = {"cpu": 2, "cuda": 8}
+"""Clips at once. A single clip would leave oneDNN for PyTorch's own loop: a quarter slower."""
 _STEM: Final = 2
 """Layers that see clips one by one: above 32 MB, malloc gets every buffer anew from the system."""
 
@@ -162,7 +165,7 @@ class I3D(nn.Module):
         """Logits, averaged over time."""
         stem, rest = self.trunk[:_STEM], self.trunk[_STEM:]
         halved = torch.cat([stem(clip) for clip in clips.split(1)])
-        pooled = rest(halved).mean(dim=(2, 3))
+        pooled = rest(halved).float().mean(dim=(2, 3))
         pairs = (pooled[:, 1:] + pooled[:, :-1]) / 2  # the pool's window is 2 long in time
         averaged: Tensor = self.head(pairs.mean(dim=1))
         return averaged
@@ -217,13 +220,29 @@ def load_network(weights: Path) -> I3D:
     return network
 
 
-def preprocess(clips: UInt8[Tensor, "b t h w c"]) -> Frames:
-    """Frames scaled to [-1, 1] and resized bilinearly: half-pixel centres, no antialias."""
-    frames = clips.flatten(0, 1).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
-    if frames.shape[-2:] != (SIZE, SIZE):
-        frames = F.interpolate(frames, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
-    resized: Tensor = frames.permute(0, 2, 3, 1).unflatten(0, clips.shape[:2])
-    return resized
+def i3d_extractor(weights: Path, precision: Precision, device: Device) -> Extractor:
+    """I3D with the weights of a file that `fetch_i3d` gave.
+
+    bf16 is that of weights and of what goes between layers; sums, the mean over frames and the head
+    are fp32.
+
+    Raises:
+        EvaluationError: the file is missing or damaged.
+    """
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    network = I3D()
+    fold(network, read_weights(weights))
+    network.eval().requires_grad_(requires_grad=False).to(device)
+    network.trunk.to(dtype)
+    return Extractor(
+        name="i3d",
+        sha256=I3D_KINETICS.member_sha256,
+        precision=precision,
+        device=device,
+        chunk=_CHUNKS[device],
+        network=lambda clips: network(preprocess(clips).to(dtype)),
+        min_frames=MIN_FRAMES,
+    )
 
 
 def logits(
