@@ -12,6 +12,7 @@ from videogen.cli import (
     dataset_options,
     dataset_upkeep,
     dataset_views,
+    evaluations,
     generation,
     measures,
     run,
@@ -32,7 +33,7 @@ app = typer.Typer(
     ),
     epilog="Any command takes --debug: the traceback of an error instead of one line.",
 )
-for _module in (run, stage_commands, generation, measures, configs):
+for _module in (run, stage_commands, evaluations, generation, measures, configs):
     app.registered_commands.extend(_module.commands.registered_commands)
     app.registered_groups.extend(_module.commands.registered_groups)
 app.add_typer(stack_commands.commands, name="stack")

@@ -1,9 +1,12 @@
-"""`videogen ingest|train|evaluate|register`: one stage, the same on a laptop and in a job."""
+"""`videogen ingest|train|register`: one stage, the same on a laptop and in a job."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import typer
 
+from videogen.artifacts import StageResult
 from videogen.cli.dry_run import print_plan
 from videogen.cli.options import (
     ConfigArgument,
@@ -34,15 +37,46 @@ _HELP: dict[Stage, str] = {
         "Train on the run's snapshot, or the dataset's current one.\n\n"
         "Example: videogen train demo --set train.seed=1"
     ),
-    "evaluate": (
-        "Judge what training made: FVD with its yardsticks, previews.\n\n"
-        "Example: videogen evaluate demo --json"
-    ),
     "register": (
         "Put the judged generator into the MLflow model registry.\n\n"
         "Example: videogen register demo"
     ),
 }
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """How a stage is asked for on the command line."""
+
+    overrides: Sequence[str]
+    run_id: str | None
+    as_json: bool
+    force: bool
+    dry_run: bool
+    progress: str
+
+
+def run_one(stage: Stage, config: str, options: StageOptions) -> None:
+    """Run one stage of a config, or print what it would do. Raises `VideogenError`."""
+    loaded = load_config(config, options.overrides)
+    drawn = checked_run_id(options.run_id) if options.run_id else new_run_id()
+    with (
+        shown(style_of(options.progress)) as report,
+        connect(loaded, Settings.from_environment(), report) as services,
+    ):
+        stages = Stages(loaded, services, RunHandle(services.store, drawn), report)
+        if options.dry_run:
+            print_plan(stages, (stage,), as_json=options.as_json)
+            return
+        outcome = stages.run(stage, force=options.force)
+    tell(outcome.result, as_json=options.as_json)
+
+
+def tell(result: StageResult, *, as_json: bool) -> None:
+    """Print what came of a stage: for programs where they ask, and for people."""
+    if as_json:
+        print(json.dumps(stage_json(result)))
+    say(stage_line(result))
 
 
 def _add(stage: Stage) -> None:
@@ -56,20 +90,9 @@ def _add(stage: Stage) -> None:
         dry_run: DryRunOption = False,
         progress: ProgressOption = "auto",
     ) -> None:
-        loaded = load_config(config, overrides or ())
-        drawn = checked_run_id(run_id) if run_id else new_run_id()
-        with (
-            shown(style_of(progress)) as report,
-            connect(loaded, Settings.from_environment(), report) as services,
-        ):
-            stages = Stages(loaded, services, RunHandle(services.store, drawn), report)
-            if dry_run:
-                print_plan(stages, (stage,), as_json=as_json)
-                return
-            outcome = stages.run(stage, force=force)
-        if as_json:
-            print(json.dumps(stage_json(outcome.result)))
-        say(stage_line(outcome.result))
+        run_one(
+            stage, config, StageOptions(overrides or (), run_id, as_json, force, dry_run, progress)
+        )
 
 
 for _stage in _HELP:
