@@ -21,10 +21,13 @@ GRID_CLIPS: Final = 16
 CLOSEST_PAIRS: Final = 8
 SHEET_ROWS: Final = 8
 _SHEET_FRAMES: Final = 8
+_MIN_SHEET_FRAMES: Final = 3
+_ROW_FRAMES: Final = 16
 _MAX_GRID_BYTES: Final = 64 << 20
 _MIN_GRID_CLIPS: Final = 4
 _WHITE: Final = 255
 _DIGITS: Final = 12
+_MADE: Final = {"ai_generated": "true", "generator": "videogen"}
 
 Clips = UInt8[np.ndarray, "n t h w c"]
 
@@ -54,6 +57,16 @@ class Preview:
     """Written into the files that show generated clips."""
 
 
+@dataclass(frozen=True)
+class ComparisonPreview:
+    """Clips of several models, drawn from the same seeds, in the same order."""
+
+    reals: Clips
+    fakes: Mapping[str, Clips]
+    """By model."""
+    fps: float
+
+
 def grid_clips(num_frames: int, height: int, width: int) -> int:
     """How many clips are shown playing: few enough that a page stays light, 4 to 16."""
     clip_bytes = 3 * num_frames * height * width
@@ -68,7 +81,7 @@ def draw_previews(preview: Preview) -> dict[str, bytes]:
     Raises:
         VideoWriteError: a file cannot be written.
     """
-    made = {"ai_generated": "true", **preview.provenance}
+    made = {**_MADE, **preview.provenance}
     num = min(len(preview.reals), len(preview.fakes))
     reals, fakes = preview.reals[:num], preview.fakes[:num]
     with tempfile.TemporaryDirectory(prefix="videogen-previews-") as scratch:
@@ -79,14 +92,37 @@ def draw_previews(preview: Preview) -> dict[str, bytes]:
             title=f"left real, right generated: {preview.title}",
             provenance=made,
         )
-        # Both grids have the same number of frames, so that they stay in step when they loop.
-        write_grid(directory / "real.mp4", reals, preview.fps, "mp4", title="real")
-        title = f"generated: {preview.title}"
-        for suffix in ("mp4", "gif"):
-            path = directory / f"preview.{suffix}"
-            write_grid(path, preview.fakes, preview.fps, suffix, title=title, provenance=made)
+        # Both grids play in step, at one size: as many clips, as many frames, short titles.
+        fps, title = preview.fps, f"generated: {preview.title}"
+        write_grid(directory / "real.mp4", reals, fps, "mp4", title="real")
+        write_grid(directory / "preview.mp4", fakes, fps, "mp4", title="generated", provenance=made)
+        write_grid(directory / "preview.gif", fakes, fps, "gif", title=title, provenance=made)
         if preview.closest is not None and preview.closest.pairs:
             _write_closest(directory / "closest.png", preview.closest, made)
+        return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+
+
+def draw_comparison(preview: ComparisonPreview) -> dict[str, bytes]:
+    """The files by name: `sheet.png`, `real.mp4`, and `model-1.mp4`, ... in the models' order.
+
+    Raises:
+        VideoWriteError: a file cannot be written.
+    """
+    num = min(len(preview.reals), *(len(clips) for clips in preview.fakes.values()))
+    columns = {"real": preview.reals[:num]}
+    columns |= {model: clips[:num] for model, clips in preview.fakes.items()}
+    with tempfile.TemporaryDirectory(prefix="videogen-previews-") as scratch:
+        directory = Path(scratch)
+        write_sheet(
+            directory / "sheet.png",
+            _side_by_side(*(clips[:SHEET_ROWS] for clips in columns.values())),
+            title=f"left to right: {', '.join(columns)}; a row has one seed",
+            provenance=_MADE,
+        )
+        for index, clips in enumerate(columns.values()):
+            path = directory / (f"model-{index}.mp4" if index else "real.mp4")
+            made = _MADE if index else None
+            write_grid(path, clips, preview.fps, "mp4", provenance=made)
         return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
@@ -105,13 +141,14 @@ def _write_closest(path: Path, closest: ClosestClips, provenance: Mapping[str, o
     )
 
 
-def _side_by_side(left: Clips, right: Clips) -> Clips:
-    """A row per pair: some frames of the one clip, a white one, the same frames of the other."""
-    num_frames = left.shape[1]
-    shown = np.linspace(0, num_frames - 1, min(num_frames, _SHEET_FRAMES)).round().astype(int)
-    left, right = left[:, shown], right[:, shown]
-    gap = np.full_like(left[:, :1], _WHITE)
-    return np.concatenate([left, gap, right], axis=1)
+def _side_by_side(*columns: Clips) -> Clips:
+    """A row per clip: some of its frames in the first column, a white one, those in the next."""
+    num_frames = columns[0].shape[1]
+    num_shown = min(num_frames, _SHEET_FRAMES, max(_MIN_SHEET_FRAMES, _ROW_FRAMES // len(columns)))
+    shown = np.linspace(0, num_frames - 1, num_shown).round().astype(int)
+    gap = np.full_like(columns[0][:, :1], _WHITE)
+    parted = [part for clips in columns for part in (gap, clips[:, shown])]
+    return np.concatenate(parted[1:], axis=1)
 
 
 def write_previews(

@@ -1,12 +1,13 @@
 """What a report says in words: how each figure is read, where the generator stands, alarms."""
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from videogen.artifacts import EvaluationReport
 
 YARDSTICKS: Final = {
-    "floor": "other real clips: no generator can be told from them below this",
+    "floor": "other real clips: what is at it cannot be told from them",
     "shuffled": "real clips with their frames shuffled in time",
     "frozen": "real clips that stand still",
     "blank": "one colour each, that of a real clip",
@@ -104,10 +105,12 @@ def standing(report: EvaluationReport) -> str:
     return f"is {side} the reals than {sign}"
 
 
-def alarms(report: EvaluationReport) -> tuple[str, ...]:
-    """What somebody must look at before anything else is believed; most reports have none."""
-    metrics, found = report.metrics, []
-    blank, fvd = report.yardsticks.get("blank"), metrics.get("fvd")
+def alarms(
+    metrics: Mapping[str, float], yardsticks: Mapping[str, float], num_fake: int
+) -> tuple[str, ...]:
+    """What somebody must look at before anything else is believed; mostly there is none."""
+    found = []
+    blank, fvd = yardsticks.get("blank"), metrics.get("fvd")
     if fvd is not None and blank is not None and fvd >= blank:
         found.append(
             f"no better than blank clips by FVD ({spelled(fvd)} against {spelled(blank)}), "
@@ -119,7 +122,7 @@ def alarms(report: EvaluationReport) -> tuple[str, ...]:
             f"collapse: generated clips differ {spelled(diversity)} times as much as reals do"
         )
     copies = metrics.get("near_copies")
-    if copies is not None and copies > _copies_by_chance(report.protocol.num_fake):
+    if copies is not None and copies > _copies_by_chance(num_fake):
         found.append(
             f"near-copies: {copies:.0%} of the generated clips lie closer to a training clip than "
             f"{_ORDINARY_COPIES:.0%} of reals do: look at the closest pairs"
