@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ from jaxtyping import UInt8
 from videogen.artifacts import GeneratorRef
 from videogen.config.evaluate import EvaluateConfig
 from videogen.config.sections import StorageConfig
-from videogen.errors import EvaluationError
-from videogen.evaluation.extractors.i3d import I3D, load_network, logits
-from videogen.evaluation.extractors.weights import I3D_KINETICS, fetch
+from videogen.evaluation.extractors.opening import open_extractor, open_i3d
 from videogen.evaluation.features import Column, Columns, Role
+from videogen.evaluation.metrics.motion import motion_spectra
 from videogen.evaluation.reals import RealClip, read_reals
 from videogen.evaluation.samples import draw_fakes
 from videogen.evaluation.yardsticks import spoil
@@ -31,7 +29,6 @@ class Source:
     dataset: str
     config: EvaluateConfig
     codec: str
-    device: str
     role: Role
     columns: tuple[str, ...]
     """Which are taken of each clip."""
@@ -64,15 +61,15 @@ def batches_of(source: Source, num: int, reals: tuple[RealClip, ...] = ()) -> It
 def extract(batch: Batch) -> Columns:
     """A batch's features, of frames that are read or drawn once.
 
-    One thread: batches are what is spread over the machine's cores. Batches begin at even clips
-    and I3D takes two at a time, so features do not depend on `evaluate.batch_size`.
+    One thread: batches are what is spread over the machine's cores. A clip's features depend on it
+    alone, so how clips are batched does not matter.
 
     Raises:
         VideogenError: clips, generator or weights cannot be had.
     """
     torch.set_num_threads(1)
     clips = clips_of(batch)
-    return {name: _column(name, clips, batch) for name in batch.source.columns}
+    return {name: _column(name, clips, batch.source) for name in batch.source.columns}
 
 
 def clips_of(batch: Batch) -> UInt8[np.ndarray, "n t h w c"]:
@@ -89,18 +86,13 @@ def clips_of(batch: Batch) -> UInt8[np.ndarray, "n t h w c"]:
             return clips
 
 
-def _column(name: str, clips: UInt8[np.ndarray, "n t h w c"], batch: Batch) -> Column:
-    if name != "i3d":
-        raise EvaluationError(f"no extractor is named {name!r}")
-    found = logits(_network(batch.source.weights_dir), clips)
-    if not np.isfinite(found).all():
-        raise EvaluationError(
-            f"{batch}: {name} gave NaN or infinity: its weights are broken, or its precision is "
-            "too low; set evaluate.precision=fp32"
-        )
-    return found
-
-
-@cache
-def _network(weights_dir: Path) -> I3D:
-    return load_network(fetch(I3D_KINETICS, weights_dir))
+def _column(name: str, clips: UInt8[np.ndarray, "n t h w c"], source: Source) -> Column:
+    precision = source.config.precision
+    match name:
+        case "i3d":
+            return open_i3d(source.weights_dir, precision)(clips)
+        case "motion":
+            return motion_spectra(clips)
+        case _:
+            (wanted,) = [one for one in source.config.extractors if one.name == name]
+            return open_extractor(wanted, source.weights_dir, precision)(clips)

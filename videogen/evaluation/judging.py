@@ -5,20 +5,22 @@ other evaluators go on with other roles, wait, or take over where the owner dies
 waited for while another is held, so nobody waits for ever.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 import numpy as np
 
 from videogen.artifacts import GeneratorRef
 from videogen.config.sections import StorageConfig
+from videogen.config.settings import Settings
 from videogen.errors import LeaseHeldError
 from videogen.evaluation.extraction import Source, batches_of, extract
-from videogen.evaluation.extractors.weights import I3D_KINETICS, fetch
+from videogen.evaluation.extractors.opening import fetch_extractors
+from videogen.evaluation.extractors.weights import I3D_KINETICS, weights_dir
 from videogen.evaluation.features import (
     Column,
     Columns,
@@ -30,42 +32,14 @@ from videogen.evaluation.features import (
 from videogen.evaluation.reals import RealClip
 from videogen.evaluation.samples import open_generator
 from videogen.evaluation.setting import Setting, require_same_frames
+from videogen.evaluation.workers import Workers
 from videogen.progress import Progress, ProgressEvent
 from videogen.runs.lease import hold_work
 from videogen.storage.base import ObjectStore
 
 _POLL_S: Final = 0.5
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-class Workers(Protocol):
-    """Who carries out tasks; a `Cluster` is one."""
-
-    def num_gpus(self) -> int:
-        """How many there are in all."""
-
-    def map(
-        self, function: Callable[[Item], Result], items: Iterable[Item], *, num_gpus: float = 0
-    ) -> Iterator[tuple[int, Result]]:
-        """`(index, function(item))` of each item, as they finish."""
-
-
-class OneProcess:
-    """Carries out tasks here, one after the other."""
-
-    def num_gpus(self) -> int:
-        """None."""
-        return 0
-
-    def map(
-        self, function: Callable[[Item], Result], items: Iterable[Item], *, num_gpus: float = 0
-    ) -> Iterator[tuple[int, Result]]:
-        """`(index, function(item))` of each item, in their order."""
-        del num_gpus
-        for index, item in enumerate(items):
-            yield index, function(item)
+_MOTION_SHA256: Final = hashlib.sha256(b"videogen.evaluation.metrics.motion, version 1").hexdigest()
+"""Stands for the code that computes spectra of motion: count on where their values change."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +51,8 @@ class Means:
     """How tasks open the store, wherever they run."""
     workers: Workers
     progress: Progress
-    weights_dir: Path
+    settings: Settings
+    """Where extractors' weights are kept."""
 
 
 def take_features(generator: GeneratorRef, setting: Setting, means: Means) -> dict[Role, Columns]:
@@ -97,7 +72,7 @@ def take_all(
     for generator in generators:
         require_same_frames(setting, generator)
         open_generator(means.storage, generator.prefix, generator.manifest_sha256)
-    fetch(I3D_KINETICS, means.weights_dir, means.progress)
+    fetch_extractors(setting.config.extractors, means.settings, means.progress)
     taking = _Taking(setting, means)
     taking.total = taking.num_missing() + len(generators) * setting.num_clips
     taking.tell(0)
@@ -107,8 +82,15 @@ def take_all(
 
 def columns_of(role: Role, setting: Setting) -> dict[str, str]:
     """Which columns a role has: name to sha256 of what computes it."""
-    del role, setting
-    return {"i3d": I3D_KINETICS.member_sha256}
+    i3d = {"i3d": I3D_KINETICS.member_sha256}
+    others = {one.name: one.sha256 for one in setting.config.extractors}
+    match role:
+        case "training":
+            return i3d
+        case "shuffled" | "frozen" | "blank":
+            return i3d | others
+        case _:
+            return i3d | others | {"motion": _MOTION_SHA256}
 
 
 @dataclass
@@ -203,12 +185,11 @@ class _Taking:
         workers, setting = self.means.workers, self.setting
         has_gpu = workers.num_gpus() > 0
         source = Source(
-            weights_dir=self.means.weights_dir,
+            weights_dir=weights_dir(self.means.settings),
             storage=self.means.storage,
             dataset=setting.dataset,
             config=setting.config,
             codec=setting.reals.codec,
-            device="cuda" if has_gpu else "cpu",
             role=role,
             columns=columns,
             generator=generator,

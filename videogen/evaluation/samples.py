@@ -14,6 +14,7 @@ from videogen.config.evaluate import EvaluateConfig
 from videogen.config.sections import StorageConfig
 from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import EvaluationError
+from videogen.evaluation.extractors.extractor import best_device, exact_convolutions
 from videogen.models.export import load_generator
 from videogen.models.generator import VideoGenerator
 from videogen.models.sampling import generate
@@ -42,7 +43,7 @@ def open_generator(storage: StorageConfig, prefix: str, manifest_sha256: str) ->
                 "judged; train again"
             )
         generator, _ = load_generator(directory / _GENERATOR)
-    return generator.eval()
+    return generator.eval().to(best_device())
 
 
 def draw_fakes(
@@ -54,12 +55,14 @@ def draw_fakes(
 ) -> UInt8[np.ndarray, "n t h w c"]:
     """Clips of the generator at the reals' stride, passed through the reals' frame codec."""
     generator = open_generator(storage, made.prefix, made.manifest_sha256)
-    clips = generate(
-        generator,
-        [config.seed + index for index in indices],
-        config.num_frames,
-        fps_ratio=float(config.frame_stride),
-    )
+    with exact_convolutions():
+        clips = generate(  # one at a time: in a batch, a pixel may be rounded otherwise
+            generator,
+            [config.seed + index for index in indices],
+            config.num_frames,
+            fps_ratio=float(config.frame_stride),
+            batch_size=1,
+        )
     if codec == "raw":
         return clips
     kind = cast("Literal['raw', 'jpeg']", codec)
