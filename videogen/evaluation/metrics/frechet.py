@@ -21,6 +21,7 @@ Covariance = Literal["n-1", "n"]
 """Divisor of covariances: `n-1` is unbiased, `n` is that of NVIDIA's implementations."""
 
 Influences = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " m"]]
+"""A number for each vector of either set."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,19 @@ def frechet_distance(a: Vectors, b: Vectors, covariance: Covariance = "n-1") -> 
     return frechet(a, b).distance(covariance)
 
 
-def frechet(a: Vectors, b: Vectors) -> Frechet:
+def frechet(a: Vectors, b: Vectors, weights: Influences | None = None) -> Frechet:
     """The distance's parts, from which it comes with either divisor.
+
+    `weights` says how often each vector of either set counts; their mean is 1.
 
     Raises:
         EvaluationError: as `frechet_distance`.
     """
     require_comparable(a, b)
-    rows_a, rows_b = _centred(a), _centred(b)
-    product = _triangle(rows_a) @ _triangle(rows_b).T
-    return _parts(a, b, (rows_a, rows_b), np.linalg.svd(product, compute_uv=False))
+    of_a, of_b = weights or (None, None)
+    moments = _moments(a, of_a), _moments(b, of_b)
+    product = _triangle(moments[0].rows) @ _triangle(moments[1].rows).T
+    return _parts(*moments, np.linalg.svd(product, compute_uv=False))
 
 
 def frechet_influences(
@@ -85,25 +89,40 @@ def frechet_influences(
         EvaluationError: as `frechet_distance`.
     """
     require_comparable(a, b)
-    rows_a, rows_b = _centred(a), _centred(b)
-    basis_a, triangle_a = _factors(rows_a)
-    basis_b, triangle_b = _factors(rows_b)
+    first, other = _moments(a), _moments(b)
+    basis_a, triangle_a = _factors(first.rows)
+    basis_b, triangle_b = _factors(other.rows)
     left, values, right = np.linalg.svd(triangle_a @ triangle_b.T, full_matrices=False)
-    parts = _parts(a, b, (rows_a, rows_b), values)
+    parts = _parts(first, other, values)
     scale_a, scale_b = parts.scales(covariance)
     shared_a = _diagonal(basis_a, left, values) * scale_a * scale_b
     shared_b = _diagonal(basis_b, right.T, values) * scale_a * scale_b
-    shift = a.mean(axis=0, dtype=np.float64) - b.mean(axis=0, dtype=np.float64)
-    of_a = scale_a**2 * np.square(rows_a).sum(axis=1) - shared_a + _lean(rows_a, shift)
-    of_b = scale_b**2 * np.square(rows_b).sum(axis=1) - shared_b - _lean(rows_b, shift)
+    shift = first.mean - other.mean
+    of_a = scale_a**2 * first.squares - shared_a + _lean(first.rows, shift)
+    of_b = scale_b**2 * other.squares - shared_b - _lean(other.rows, shift)
     return parts, (of_a - of_a.mean(), of_b - of_b.mean())
 
 
-def _centred(x: Vectors) -> Vectors:
-    """Rows less their mean, over sqrt(N - 1): their product with themselves is the covariance."""
+@dataclass(frozen=True)
+class _Moments:
+    mean: Float[np.ndarray, " d"]
+    rows: Vectors
+    """Less their mean, over sqrt(N - 1): their product with themselves is the covariance."""
+
+    @property
+    def squares(self) -> Float[np.ndarray, " n"]:
+        """What each row adds to the trace of the covariance."""
+        squares: Float[np.ndarray, " n"] = np.square(self.rows).sum(axis=1)
+        return squares
+
+
+def _moments(x: Vectors, weights: Float[np.ndarray, " n"] | None = None) -> _Moments:
     vectors = x.astype(np.float64)
-    centred: Vectors = (vectors - vectors.mean(axis=0)) / np.sqrt(len(x) - 1)
-    return centred
+    if weights is None:
+        mean = vectors.mean(axis=0)
+        return _Moments(mean, (vectors - mean) / np.sqrt(len(x) - 1))
+    mean = weights @ vectors / len(x)
+    return _Moments(mean, np.sqrt(weights / (len(x) - 1))[:, None] * (vectors - mean))
 
 
 def _triangle(rows: Vectors) -> Float[np.ndarray, "k d"]:
@@ -142,15 +161,12 @@ def _lean(rows: Vectors, shift: Float[np.ndarray, " d"]) -> Float[np.ndarray, " 
     return lean
 
 
-def _parts(
-    a: Vectors, b: Vectors, rows: tuple[Vectors, Vectors], values: Float[np.ndarray, " r"]
-) -> Frechet:
-    shift = a.mean(axis=0, dtype=np.float64) - b.mean(axis=0, dtype=np.float64)
+def _parts(a: _Moments, b: _Moments, values: Float[np.ndarray, " r"]) -> Frechet:
     return Frechet(
-        num_a=len(a),
-        num_b=len(b),
-        shift=float(np.square(shift).sum()),
-        spread_a=float(np.square(rows[0]).sum()),
-        spread_b=float(np.square(rows[1]).sum()),
+        num_a=len(a.rows),
+        num_b=len(b.rows),
+        shift=float(np.square(a.mean - b.mean).sum()),
+        spread_a=float(a.squares.sum()),
+        spread_b=float(b.squares.sum()),
         overlap=float(values.sum()),
     )
