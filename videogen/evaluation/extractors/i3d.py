@@ -223,15 +223,21 @@ def load_network(weights: Path) -> I3D:
 def i3d_extractor(weights: Path, precision: Precision, device: Device) -> Extractor:
     """I3D with the weights of a file that `fetch_i3d` gave.
 
-    bf16 is that of weights and of what goes between layers; sums, the mean over frames and the head
-    are fp32.
-
     Raises:
         EvaluationError: the file is missing or damaged.
     """
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     network = I3D()
     fold(network, read_weights(weights))
+    return ready(network, precision, device)
+
+
+def ready(network: I3D, precision: Precision, device: Device) -> Extractor:
+    """A network with its weights, made ready to run; it is changed and taken over.
+
+    bf16 is that of weights and of what goes between layers; sums, the mean over frames and the head
+    are fp32.
+    """
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     network.eval().requires_grad_(requires_grad=False).to(device)
     network.trunk.to(dtype)
     return Extractor(

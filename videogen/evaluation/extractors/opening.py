@@ -6,7 +6,7 @@ from pathlib import Path
 
 from videogen.config.evaluate import ExtractorConfig
 from videogen.config.settings import Settings
-from videogen.evaluation.extractors.extractor import Extractor, Precision, best_device
+from videogen.evaluation.extractors.extractor import Device, Extractor, Precision
 from videogen.evaluation.extractors.i3d import i3d_extractor
 from videogen.evaluation.extractors.pinned_file import fetch_pinned
 from videogen.evaluation.extractors.torchscript import torchscript_extractor
@@ -29,18 +29,21 @@ def fetch_extractors(
 
 
 @cache
-def open_i3d(directory: Path, precision: Precision = "fp32") -> Extractor:
+def open_i3d(directory: Path, precision: Precision = "fp32", device: Device = "cpu") -> Extractor:
     """I3D, whose weights are kept in a directory (`weights_dir`); named `i3d`.
 
     Raises:
         EvaluationError: the weights cannot be had, or are damaged.
     """
-    return i3d_extractor(fetch(I3D_KINETICS, directory), precision, best_device())
+    return i3d_extractor(fetch(I3D_KINETICS, directory), precision, device)
 
 
 @cache
 def open_extractor(
-    wanted: ExtractorConfig, directory: Path, precision: Precision = "fp32"
+    wanted: ExtractorConfig,
+    directory: Path,
+    precision: Precision = "fp32",
+    device: Device = "cpu",
 ) -> Extractor:
     """An extractor beside I3D; what its URL gives is kept in the directory.
 
@@ -49,4 +52,4 @@ def open_extractor(
     """
     path = fetch_pinned(wanted.path, wanted.sha256, directory)
     build = torchscript_extractor if wanted.kind == "torchscript" else videomae_extractor
-    return build(wanted, path, precision, best_device())
+    return build(wanted, path, precision, device)

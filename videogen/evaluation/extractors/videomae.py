@@ -28,6 +28,7 @@ from videogen.evaluation.extractors.preprocessing import SIZE, preprocess
 NUM_FRAMES: Final = 16
 _HEAD_CHANNELS: Final = 64
 _EPS: Final = 1e-12
+_FC_EPS: Final = 1e-5
 _MEAN: Final = (0.485, 0.456, 0.406)
 _DEVIATION: Final = (0.229, 0.224, 0.225)
 _PATCHES: Final = "embeddings.patch_embeddings.projection"
@@ -62,7 +63,9 @@ class VideoMae:
         if "layernorm.weight" in self._weights:
             tokens = self._norm("layernorm", tokens)
         mean = tokens.mean(dim=1)
-        return self._norm("fc_norm", mean) if "fc_norm.weight" in self._weights else mean
+        if "fc_norm.weight" in self._weights:
+            return self._norm("fc_norm", mean, _FC_EPS)
+        return mean
 
     def embed(self, frames: Float[Tensor, "b 16 224 224 c"]) -> Tokens:
         """Tubelets, projected; a tubelet spans all channels and two frames in most models."""
@@ -88,16 +91,18 @@ class VideoMae:
         return self._linear(f"{layer}.attention.output.dense", joined)
 
     def _project(self, inner: str, name: str, x: Tokens) -> Tokens:
-        """Keys have no bias; those of queries and values have names of their own."""
-        bias = self._weights.get(f"{inner}.{name[0]}_bias")
+        """Keys have no bias; older files have names of their own for those of the others."""
+        bias = self._weights.get(
+            f"{inner}.{name[0]}_bias", self._weights.get(f"{inner}.{name}.bias")
+        )
         return F.linear(x, self._weights[f"{inner}.{name}.weight"], bias)
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         return F.linear(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
 
-    def _norm(self, name: str, x: Tensor) -> Tensor:
+    def _norm(self, name: str, x: Tensor, eps: float = _EPS) -> Tensor:
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
-        return F.layer_norm(x, weight.shape, weight, bias, _EPS)
+        return F.layer_norm(x, weight.shape, weight, bias, eps)
 
 
 def videomae_extractor(

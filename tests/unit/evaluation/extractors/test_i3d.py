@@ -1,3 +1,4 @@
+import copy
 import warnings
 
 import numpy as np
@@ -14,6 +15,7 @@ from videogen.evaluation.extractors.i3d import (
     _Pool,
     fold,
     logits,
+    ready,
     same_padding,
 )
 from videogen.evaluation.extractors.preprocessing import preprocess
@@ -120,6 +122,34 @@ def test_preprocessing_larger_frames_takes_neighbours_without_antialiasing():
     stripes[:, :, :, ::4] = 255  # every output pixel lies between two columns
     row = preprocess(stripes)[0, 0, 0, :, 0]
     torch.testing.assert_close(row[:4], torch.tensor([0.0, -1.0, 0.0, -1.0]), atol=1e-6, rtol=0)
+
+
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def extractor(request):
+    """With random weights."""
+    torch.manual_seed(0)
+    network = I3D()
+    for parameter in network.trunk.parameters():
+        parameter.data.mul_(2)  # so that what comes in still counts at the end
+    return ready(network, request.param, "cpu")
+
+
+def test_a_clips_logits_are_the_same_bits_whatever_its_batch(extractor):
+    clips = np.random.default_rng(0).integers(0, 256, (5, 9, 8, 8, 3), dtype=np.uint8)
+    together = extractor(clips)
+    assert np.ptp(together, axis=0).max() > 1e-3, "clips are told apart"
+    np.testing.assert_array_equal(extractor(clips[::-1])[::-1], together)
+    for start in range(5):
+        np.testing.assert_array_equal(extractor(clips[start : start + 3]), together[start:][:3])
+
+
+def test_bf16_is_near_fp32_and_not_the_same():
+    clips = np.random.default_rng(0).integers(0, 256, (2, 9, 8, 8, 3), dtype=np.uint8)
+    torch.manual_seed(0)
+    network = I3D()
+    exact = ready(copy.deepcopy(network), "fp32", "cpu")(clips)
+    near = ready(network, "bf16", "cpu")(clips)
+    assert 0 < np.abs(near - exact).max() < 0.02 * np.abs(exact).max()
 
 
 def test_fewer_than_nine_frames_are_refused_with_the_number():
