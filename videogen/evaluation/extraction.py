@@ -11,11 +11,12 @@ from jaxtyping import UInt8
 from videogen.artifacts import GeneratorRef
 from videogen.config.evaluate import EvaluateConfig
 from videogen.config.sections import StorageConfig
+from videogen.evaluation.extractors.extractor import Device
 from videogen.evaluation.extractors.opening import open_extractor, open_i3d
 from videogen.evaluation.features import Column, Columns, Role
 from videogen.evaluation.metrics.motion import motion_spectra
 from videogen.evaluation.reals import RealClip, read_reals
-from videogen.evaluation.samples import draw_fakes
+from videogen.evaluation.samples import draw_fakes, open_generator
 from videogen.evaluation.yardsticks import spoil
 from videogen.storage.connect import open_store
 
@@ -29,6 +30,7 @@ class Source:
     dataset: str
     config: EvaluateConfig
     codec: str
+    device: Device
     role: Role
     columns: tuple[str, ...]
     """Which are taken of each clip."""
@@ -77,7 +79,8 @@ def clips_of(batch: Batch) -> UInt8[np.ndarray, "n t h w c"]:
     source = batch.source
     if source.generator is not None:
         indices = range(batch.start, batch.start + batch.num)
-        return draw_fakes(source.storage, source.generator, source.config, indices, source.codec)
+        generator = open_generator(source.storage, source.generator, source.device)
+        return draw_fakes(generator, source.config, indices, source.codec)
     clips = read_reals(open_store(source.storage), source.dataset, batch.reals)
     match source.role:
         case "shuffled" | "frozen" | "blank":
@@ -87,12 +90,12 @@ def clips_of(batch: Batch) -> UInt8[np.ndarray, "n t h w c"]:
 
 
 def _column(name: str, clips: UInt8[np.ndarray, "n t h w c"], source: Source) -> Column:
-    precision = source.config.precision
+    directory, precision, device = source.weights_dir, source.config.precision, source.device
     match name:
         case "i3d":
-            return open_i3d(source.weights_dir, precision)(clips)
+            return open_i3d(directory, precision, device)(clips)
         case "motion":
             return motion_spectra(clips)
         case _:
             (wanted,) = [one for one in source.config.extractors if one.name == name]
-            return open_extractor(wanted, source.weights_dir, precision)(clips)
+            return open_extractor(wanted, directory, precision, device)(clips)

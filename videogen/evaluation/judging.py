@@ -71,7 +71,7 @@ def take_all(
     """As `take_features`, for each of several; they share what is not theirs."""
     for generator in generators:
         require_same_frames(setting, generator)
-        open_generator(means.storage, generator.prefix, generator.manifest_sha256)
+        open_generator(means.storage, generator)
     fetch_extractors(setting.config.extractors, means.settings, means.progress)
     taking = _Taking(setting, means)
     taking.total = taking.num_missing() + len(generators) * setting.num_clips
@@ -190,6 +190,7 @@ class _Taking:
             dataset=setting.dataset,
             config=setting.config,
             codec=setting.reals.codec,
+            device="cuda" if has_gpu else "cpu",
             role=role,
             columns=columns,
             generator=generator,

@@ -14,7 +14,7 @@ from videogen.config.evaluate import EvaluateConfig
 from videogen.config.sections import StorageConfig
 from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import EvaluationError
-from videogen.evaluation.extractors.extractor import best_device, exact_convolutions
+from videogen.evaluation.extractors.extractor import Device, exact_convolutions
 from videogen.models.export import load_generator
 from videogen.models.generator import VideoGenerator
 from videogen.models.sampling import generate
@@ -26,7 +26,9 @@ _CACHED_GENERATORS: Final = 2
 
 
 @lru_cache(maxsize=_CACHED_GENERATORS)
-def open_generator(storage: StorageConfig, prefix: str, manifest_sha256: str) -> VideoGenerator:
+def open_generator(
+    storage: StorageConfig, reference: GeneratorRef, device: Device = "cpu"
+) -> VideoGenerator:
     """The generator below a prefix with a manifest, each file verified; kept by this process.
 
     Raises:
@@ -36,25 +38,22 @@ def open_generator(storage: StorageConfig, prefix: str, manifest_sha256: str) ->
     with tempfile.TemporaryDirectory(prefix="videogen-evaluate-") as scratch:
         directory = Path(scratch)
         store = open_store(storage)
-        manifest.fetch(store, prefix, manifest_sha256, directory, below=f"{_GENERATOR}/")
+        manifest.fetch(
+            store, reference.prefix, reference.manifest_sha256, directory, below=f"{_GENERATOR}/"
+        )
         if not (directory / _GENERATOR).is_dir():
             raise EvaluationError(
-                f"{store.root}/{prefix} holds no {_GENERATOR}/: it is no checkpoint that can be "
-                "judged; train again"
+                f"{store.root}/{reference.prefix} holds no {_GENERATOR}/: it is no checkpoint that "
+                "can be judged; train again"
             )
         generator, _ = load_generator(directory / _GENERATOR)
-    return generator.eval().to(best_device())
+    return generator.eval().to(device)
 
 
 def draw_fakes(
-    storage: StorageConfig,
-    made: GeneratorRef,
-    config: EvaluateConfig,
-    indices: Sequence[int],
-    codec: str,
+    generator: VideoGenerator, config: EvaluateConfig, indices: Sequence[int], codec: str
 ) -> UInt8[np.ndarray, "n t h w c"]:
     """Clips of the generator at the reals' stride, passed through the reals' frame codec."""
-    generator = open_generator(storage, made.prefix, made.manifest_sha256)
     with exact_convolutions():
         clips = generate(  # one at a time: in a batch, a pixel may be rounded otherwise
             generator,

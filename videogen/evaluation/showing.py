@@ -9,7 +9,7 @@ from videogen.artifacts import ClosestPair, EvaluationReport, GeneratorRef
 from videogen.evaluation.judging import Means
 from videogen.evaluation.reals import read_reals
 from videogen.evaluation.report.previews import CLOSEST_PAIRS, ClosestClips, Preview, grid_clips
-from videogen.evaluation.samples import draw_fakes
+from videogen.evaluation.samples import draw_fakes, open_generator
 from videogen.evaluation.setting import Setting
 
 Clips = UInt8[np.ndarray, "n t h w c"]
@@ -49,7 +49,8 @@ def first_reals(setting: Setting, means: Means, num: int) -> Clips:
 
 def fakes(generator: GeneratorRef, setting: Setting, means: Means, indices: Sequence[int]) -> Clips:
     """Those clips of a generator that were judged under these numbers."""
-    return draw_fakes(means.storage, generator, setting.config, indices, setting.reals.codec)
+    opened = open_generator(means.storage, generator)
+    return draw_fakes(opened, setting.config, indices, setting.reals.codec)
 
 
 def _closest(

@@ -7,7 +7,7 @@ from videogen.config.sections import StorageConfig
 from videogen.config.train import DcganConfig
 from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import CorruptObjectError, EvaluationError
-from videogen.evaluation.samples import draw_fakes
+from videogen.evaluation.samples import draw_fakes, open_generator
 from videogen.models.build import build_networks
 from videogen.models.export import GeneratorSpec, save_weights
 from videogen.runs import manifest
@@ -45,19 +45,23 @@ def checkpoint(tmp_path, published):
     return published(tmp_path / "files")
 
 
+def draw(storage, generator, config, indices, codec):
+    return draw_fakes(open_generator(storage, generator), config, indices, codec)
+
+
 def test_video_i_depends_on_seed_plus_i_alone(storage, checkpoint):
-    together = draw_fakes(storage, checkpoint, CONFIG, range(4), "raw")
+    together = draw(storage, checkpoint, CONFIG, range(4), "raw")
     assert together.shape == (4, 9, 32, 32, 3)
-    alone = draw_fakes(storage, checkpoint, CONFIG, [2], "raw")
+    alone = draw(storage, checkpoint, CONFIG, [2], "raw")
     np.testing.assert_array_equal(together[2:3], alone)
     shifted = CONFIG.model_copy(update={"seed": 7})
-    np.testing.assert_array_equal(draw_fakes(storage, checkpoint, shifted, [0], "raw"), alone)
+    np.testing.assert_array_equal(draw(storage, checkpoint, shifted, [0], "raw"), alone)
     assert (together[0] != together[1]).any()
 
 
 def test_fakes_pass_through_the_codec_of_the_reals(storage, checkpoint):
-    raw = draw_fakes(storage, checkpoint, CONFIG, range(2), "raw")
-    coded = draw_fakes(storage, checkpoint, CONFIG, range(2), "jpeg")
+    raw = draw(storage, checkpoint, CONFIG, range(2), "raw")
+    coded = draw(storage, checkpoint, CONFIG, range(2), "jpeg")
     expected = np.stack([read_frames(encode_clip(clip, "jpeg")) for clip in raw])
     np.testing.assert_array_equal(coded, expected)
     assert (coded != raw).any()
@@ -67,11 +71,11 @@ def test_a_checkpoint_without_a_generator_is_refused(tmp_path, storage, publishe
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "state.json").write_text("{}")
     with pytest.raises(EvaluationError, match="holds no generator/"):
-        draw_fakes(storage, published(tmp_path / "other"), CONFIG, [0], "raw")
+        draw(storage, published(tmp_path / "other"), CONFIG, [0], "raw")
 
 
 def test_a_generator_whose_bytes_changed_is_refused(tmp_path, storage, checkpoint):
     path = tmp_path / "store" / checkpoint.prefix / "generator" / "generator.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x00\x00")
     with pytest.raises(CorruptObjectError, match=r"generator\.safetensors"):
-        draw_fakes(storage, checkpoint, CONFIG, [0], "raw")
+        draw(storage, checkpoint, CONFIG, [0], "raw")
