@@ -9,6 +9,7 @@ from pipelines.running import FlowRun
 from videogen.artifacts import CheckpointRef, EvaluationReport, ModelRef, StageResult
 from videogen.config.redaction import without_secrets
 from videogen.config.run import Stage
+from videogen.evaluation.report.wording import alarms, ordered_yardsticks, spelled, with_interval
 from videogen.stack import embedded
 
 Results = Mapping[Stage, StageResult]
@@ -76,15 +77,23 @@ def _outcome(result: StageResult) -> str:
 
 def _metrics_table(report: EvaluationReport) -> str:
     protocol = report.protocol
-    metrics = (f"| **{name}** | **{value:,.1f}** |" for name, value in report.metrics.items())
-    yardsticks = (f"| {name} | {value:,.1f} |" for name, value in report.yardsticks.items())
-    title = f"| {protocol.name}, {protocol.num_fake} against {protocol.num_real} clips | FVD |"
-    return "\n".join((title, "|---|---|", *metrics, *yardsticks))
+    metrics = (
+        f"| **{name}** | **{with_interval(value, report.intervals.get(name))}** |"
+        for name, value in report.metrics.items()
+    )
+    yardsticks = (
+        f"| FVD of {name} | {spelled(value)} |"
+        for name, value in ordered_yardsticks(report.yardsticks).items()
+    )
+    title = f"| {protocol.name}, {protocol.num_fake} against {protocol.num_real} clips | |"
+    found = alarms(report.metrics, report.yardsticks, protocol.num_fake)
+    lines = ("\n".join((title, "|---|---|", *metrics, *yardsticks)), *found)
+    return "\n\n".join(lines)
 
 
 def _preview(run: FlowRun, report: EvaluationReport) -> str:
     """The sample sheet inside the page, since a browser has no keys to the store."""
-    key = next((key for key in report.previews.values() if key.endswith(".png")), None)
+    key = report.previews.get("sheet.png")
     if key is None:
         return ""
     image = run.services.store.get(key).data

@@ -76,7 +76,7 @@ def _evaluate_model(model: str, config: str | None, options: StageOptions) -> No
         open_models([model], config, options.overrides, report) as judging,
     ):
         outcome = _judge(judging, drawn, report, force=options.force)
-    tell(outcome.result, as_json=options.as_json)
+    tell(outcome.result, judging.services.store.root, as_json=options.as_json)
 
 
 def _judge(

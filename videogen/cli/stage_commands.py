@@ -69,14 +69,14 @@ def run_one(stage: Stage, config: str, options: StageOptions) -> None:
             print_plan(stages, (stage,), as_json=options.as_json)
             return
         outcome = stages.run(stage, force=options.force)
-    tell(outcome.result, as_json=options.as_json)
+    tell(outcome.result, services.store.root, as_json=options.as_json)
 
 
-def tell(result: StageResult, *, as_json: bool) -> None:
-    """Print what came of a stage: for programs where they ask, and for people."""
+def tell(result: StageResult, root: str, *, as_json: bool) -> None:
+    """Print what came of a stage, kept below `root`: for programs if asked, and for people."""
     if as_json:
         print(json.dumps(stage_json(result)))
-    say(stage_line(result))
+    say(stage_line(result, root))
 
 
 def _add(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """What a command says at its end: what came of it, where it is, what to do next."""
 
+from textwrap import indent
 from typing import Any
 
 from videogen.artifacts import (
@@ -8,6 +9,13 @@ from videogen.artifacts import (
     EvaluationReport,
     ModelRef,
     StageResult,
+)
+from videogen.evaluation.report.wording import (
+    alarms,
+    fvd_of,
+    ordered_yardsticks,
+    spelled,
+    standing,
 )
 
 
@@ -23,10 +31,20 @@ def stage_json(result: StageResult) -> dict[str, Any]:
     }
 
 
-def stage_line(result: StageResult) -> str:
-    """One line for people."""
+def stage_line(result: StageResult, root: str) -> str:
+    """What came of a stage, for people: a line, and below it what must be looked at.
+
+    `root` is where the store lies.
+    """
     reused = f" (reused from run {result.reused_from})" if result.reused_from else ""
-    return f"{result.stage}: {_outcome(result)}{reused}"
+    lines = [f"{result.stage}: {_outcome(result)}{reused}"]
+    if result.stage == "evaluate":
+        report = EvaluationReport.model_validate(result.artifact)
+        found = alarms(report.metrics, report.yardsticks, report.protocol.num_fake)
+        lines += [f"  look here: {one}" for one in found]
+        if page := report.previews.get("report.html"):
+            lines.append(f"  page: {root.rstrip('/')}/{page}")
+    return "\n".join(lines)
 
 
 def _outcome(result: StageResult) -> str:
@@ -66,8 +84,9 @@ def _ingested(dataset: DatasetRef, seconds: float) -> str:
 
 
 def _judged(report: EvaluationReport) -> str:
-    yardsticks = ", ".join(f"{name} {value:.0f}" for name, value in report.yardsticks.items())
-    return f"{report.protocol.name} {report.metrics.get('fvd', float('nan')):.0f} ({yardsticks})"
+    values = ordered_yardsticks(report.yardsticks)
+    yardsticks = ", ".join(f"{name} {spelled(value)}" for name, value in values.items())
+    return f"{report.protocol.name} {fvd_of(report)}; {yardsticks}; it {standing(report)}"
 
 
 def _duration(seconds: float) -> str:
@@ -88,7 +107,7 @@ def run_summary(document: dict[str, Any]) -> str:
         result = StageResult.model_validate(
             {"stage": stage, "run_id": document["run_id"], **_UNSHOWN, **_fields_of(one)}
         )
-        lines.append(f"  {stage_line(result)}")
+        lines.append(indent(stage_line(result, document["root"]), "  "))
     model = ModelRef.model_validate(stages["register"]["artifact"])
     lines += [f"  {model.decision}: {reason}" for reason in model.reasons]
     lines += ["where it is", f"  everything lasting   {document['root']}"]

@@ -67,12 +67,10 @@ class VersionCard:
     def description(self, spec: GeneratorSpec) -> str:
         """The version's page, in Markdown."""
         checkpoint, dataset, protocol = self.checkpoint, self.dataset, self.report.protocol
-        rows = {"this generator": self.report.metrics.get("fvd")}
-        rows |= {f"*{name}*": value for name, value in self.report.yardsticks.items()}
-        table = "\n".join(
-            f"| {name} | {'missing' if value is None else f'{value:.1f}'} |"
-            for name, value in rows.items()
-        )
+        fvd = self.report.metrics.get("fvd")
+        rows = {"this generator": "missing" if fvd is None else f"{fvd:.1f}{self._interval()}"}
+        rows |= {f"*{name}*": f"{value:.1f}" for name, value in self.report.yardsticks.items()}
+        table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
         uri = f"models:/{self.config.model_name}@champion"
         return (
             f"**{checkpoint.model_kind}**, {spec.width}x{spec.height} pixels, {spec.num_frames} "
@@ -81,13 +79,26 @@ class VersionCard:
             f"`{dataset.snapshot[:_DIGITS]}`), run `{checkpoint.run_id}`.\n\n"
             f"| {protocol.name}, {protocol.num_fake} clips | FVD, lower is better |\n|---|---|\n"
             f"{table}\n\n"
-            "How it looks: `artifacts/previews/` of this model (mp4, gif, png).\n\n"
+            f"How it looks: `artifacts/previews/` of this model (mp4, gif, png). {self._page()}\n\n"
             "```python\n"
             f'model = mlflow.pyfunc.load_model("{uri}")\n'
             'frames = model.predict(None, params={"num_videos": 4, "seed": 0})  # (n, t, h, w, 3)\n'
             "```\n\n"
             "Its videos are AI-generated.\n"
         )
+
+    def _interval(self) -> str:
+        ends = self.report.intervals.get("fvd")
+        return "" if ends is None else f" (95 %: {ends[0]:.1f} to {ends[1]:.1f})"
+
+    def _page(self) -> str:
+        """Where all metrics are: with the MLflow run, or in the store."""
+        run_id, key = self.checkpoint.mlflow_run_id, self.report.previews.get("report.html")
+        if key is None:
+            return "How it was judged: `evaluation.json` of its documents."
+        if run_id is None:
+            return f"How it was judged: `{key}` in the store."
+        return f"How it was judged: `evaluation/report.html` of [its run](#/runs/{run_id})."
 
     def write_documents(self, directory: Path) -> None:
         """Write `config.yaml`, without passwords in URIs, and `evaluation.json`."""

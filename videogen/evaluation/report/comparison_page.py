@@ -7,11 +7,10 @@ from videogen.evaluation.report.page import (
     embedded,
     environment,
     groups_of,
-    ordered_yardsticks,
     protocol_rows,
 )
 from videogen.evaluation.report.plots import ladder_of
-from videogen.evaluation.report.wording import YARDSTICKS, alarms, spelled
+from videogen.evaluation.report.wording import YARDSTICKS, alarms, ordered_yardsticks, spelled
 
 
 def render_comparison(report: ComparisonReport, pictures: Mapping[str, bytes]) -> str:

@@ -19,6 +19,7 @@ from videogen.evaluation.report.wording import (
     YARDSTICKS,
     alarms,
     fvd_of,
+    ordered_yardsticks,
     reading,
     spelled,
     standing,
@@ -89,12 +90,6 @@ def subject_of(report: EvaluationReport) -> str:
         return report.model
     digest = report.checkpoint_manifest_sha256
     return f"checkpoint {digest[:12]}" if digest else "a generator"
-
-
-def ordered_yardsticks(values: Mapping[str, float]) -> dict[str, float]:
-    """The yardsticks, the least faulty first, others last."""
-    names = [*YARDSTICKS, *sorted(set(values) - set(YARDSTICKS))]
-    return {name: values[name] for name in names if name in values}
 
 
 def groups_of(names: Iterable[str]) -> dict[str, list[str]]:

@@ -72,6 +72,12 @@ def reading(name: str) -> str:
     return _READINGS.get(name, "")
 
 
+def ordered_yardsticks(values: Mapping[str, float]) -> dict[str, float]:
+    """The yardsticks, the least faulty first, others last."""
+    names = [*YARDSTICKS, *sorted(set(values) - set(YARDSTICKS))]
+    return {name: values[name] for name in names if name in values}
+
+
 def fvd_of(report: EvaluationReport) -> str:
     """FVD with its interval, as far as they are there."""
     value = report.metrics.get("fvd")
