@@ -3,7 +3,7 @@
 Each is written as JSON at `runs/RUN_ID/STAGE.json`, inside a `StageResult`.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -109,7 +109,7 @@ class Protocol(Artifact):
     split: str | None = None
     seed: int = 0
     snapshot: str | None = None
-    covariance: str = "n-1"
+    covariance: Literal["n-1", "n"] = "n-1"
     frame_codec: str = "raw"
     precision: str = "fp32"
     """Of the extractor's convolutions."""

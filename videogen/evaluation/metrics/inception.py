@@ -1,27 +1,30 @@
 """Inception Score of the extractor's class probabilities."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from videogen.evaluation.metrics.intervals import Interval, about
 from videogen.evaluation.metrics.vectors import Vectors, require_comparable
 
 
 @dataclass(frozen=True)
 class InceptionScore:
-    """The score and the standard error of its logarithm."""
+    """The score and its interval."""
 
     value: float
     """Between 1 and the number of classes; at most the number of clips."""
-    log_error: float
+    interval: Interval
+    """95 %, never below 1."""
 
 
 def inception_score(logits: Vectors) -> InceptionScore:
     """The exponential of the mean KL(p(y|x) || p(y)) over clips (Salimans et al. 2016; one split).
 
-    `logits` are a clip's mean over time, n x classes. The error is that of a mean: to first order
-    the score does not depend on p(y), whose own term vanishes.
+    `logits` are a clip's mean over time, n x classes. The interval is that of the mean: to first
+    order the score does not depend on p(y), whose own term vanishes.
 
     Raises:
         EvaluationError: fewer than two clips, or a value is not finite.
@@ -32,8 +35,9 @@ def inception_score(logits: Vectors) -> InceptionScore:
     marginal = given.mean(axis=0)
     log_marginal = np.log(np.maximum(marginal, np.finfo(np.float64).tiny))
     divergence = (given * (log_given - log_marginal)).sum(axis=1)
-    error = divergence.std(ddof=1) / np.sqrt(len(logits))
-    return InceptionScore(float(np.exp(max(divergence.mean(), 0.0))), float(error))
+    mean = max(float(divergence.mean()), 0.0)
+    low, high = about(mean, float(divergence.var(ddof=1)) / len(logits))
+    return InceptionScore(math.exp(mean), (math.exp(max(low, 0.0)), math.exp(high)))
 
 
 def _log_softmax(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
