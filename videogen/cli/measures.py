@@ -56,10 +56,11 @@ def fvd(  # noqa: PLR0913 - the options of a command
         print(json.dumps(comparison.document()))
         return
     floor = "none (A has too few clips)" if comparison.floor is None else f"{comparison.floor:.2f}"
-    within = ""
-    if comparison.interval is not None:
-        within = "   95 % {:.2f} to {:.2f}".format(*comparison.interval)
-    print(f"{comparison.metric} {comparison.value:.2f}{within}   floor {floor}")
+    low, high = comparison.interval
+    print(
+        f"{comparison.metric} {comparison.value:.2f}   95 %: {low:.2f} to {high:.2f}   "
+        f"floor {floor}"
+    )
     for note in comparison.notes:
         say(f"note: {note}")
 

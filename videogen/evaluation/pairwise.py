@@ -13,9 +13,11 @@ from videogen.artifacts import Protocol
 from videogen.config.settings import Settings
 from videogen.errors import EvaluationError
 from videogen.evaluation.clip_files import ClipSet, Window, array_clips, open_clips
-from videogen.evaluation.extractors.i3d import I3D, load_network, logits
-from videogen.evaluation.extractors.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d
-from videogen.evaluation.metrics.frechet import Covariance, frechet_distance
+from videogen.evaluation.extractors.extractor import Extractor, best_device
+from videogen.evaluation.extractors.opening import open_i3d
+from videogen.evaluation.extractors.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d, weights_dir
+from videogen.evaluation.metrics.frechet import Covariance, frechet_distance, frechet_influences
+from videogen.evaluation.metrics.intervals import frechet_interval
 from videogen.evaluation.protocol_name import ProtocolName
 from videogen.progress import Progress, ProgressEvent, silent
 
@@ -52,8 +54,8 @@ class Comparison:
     """How many clips of each set the value was measured on."""
     floor: float | None
     """FVD of two disjoint sets from A, each as large as B's; None where A is too small."""
-    interval: tuple[float, float] | None
-    """95 %, of the value."""
+    interval: tuple[float, float]
+    """95 %, of the mean value over sets of as many clips."""
     protocol: dict[str, object]
     notes: tuple[str, ...] = ()
 
@@ -94,22 +96,24 @@ def fvd(
     has_floor = clips_a.num >= 2 * num_b
     order_a = _order(clips_a.num, asked.seed)[: max(num_a, 2 * num_b if has_floor else 0)]
     order_b = _order(clips_b.num, asked.seed)[:num_b]
-    network = load_network(fetch_i3d(settings, progress))
+    fetch_i3d(settings, progress)
+    network = open_i3d(weights_dir(settings), device=best_device())
     count = _Count(progress, len(order_a) + len(order_b))
     known = _features(network, clips_a, order_a, count)
     fake = _features(network, clips_b, order_b, count)
-    real = known[:num_a]
+    parts, influences = frechet_influences(known[:num_a], fake, asked.covariance)
+    value = parts.distance(asked.covariance)
     floor = None
     if has_floor:
         floor = frechet_distance(known[:num_b], known[num_b : 2 * num_b], asked.covariance)
     protocol = _protocol((clips_a, num_a), (clips_b, num_b), asked)
     return Comparison(
         metric=protocol.name,
-        value=frechet_distance(real, fake, asked.covariance),
+        value=value,
         num_a=num_a,
         num_b=num_b,
         floor=floor,
-        interval=None,
+        interval=frechet_interval(value, influences),
         protocol=protocol.model_dump(mode="json"),
         notes=(
             *clips_a.notes,
@@ -142,12 +146,12 @@ class _Count:
         self._progress(ProgressEvent("fvd", self._done, self._total, "clips", values=values))
 
 
-def _features(network: I3D, clips: ClipSet, order: Sequence[int], count: _Count) -> Logits:
+def _features(network: Extractor, clips: ClipSet, order: Sequence[int], count: _Count) -> Logits:
     """Features of the clips in `order`, which are read in that of the file."""
     sequence = sorted(order)
     rows = []
     for batch in clips.batches(_BATCH_SIZE, sequence):
-        rows.append(logits(network, batch))
+        rows.append(network(batch))
         count.add(len(batch))
     places = np.searchsorted(sequence, order)
     return np.concatenate(rows)[places]
