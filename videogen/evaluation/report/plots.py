@@ -171,19 +171,26 @@ def _linear_axis(label: str, low: float, high: float) -> Axis:
         high = low + 1.0
     room = _ROOM * (high - low)
     low, high = low - (room if low < 0 else 0.0), high + room
+    return _axis(label, "linear", (low, high), _round_values(low, high))
+
+
+def _round_values(low: float, high: float) -> list[float]:
     rough = (high - low) / _WANTED_TICKS
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * one for one in _STEPS if unit * one >= rough * (1 - _ROOM))
     first, last = math.ceil(low / step), math.floor(high / step)
-    at = [count * step for count in range(first, last + 1)]
-    return _axis(label, "linear", (low, high), at)
+    return [count * step for count in range(first, last + 1)]
 
 
 def _log_axis(label: str, low: float, high: float) -> Axis:
     low = max(low, high / 10**_MAX_DECADES)
-    decades = math.log10(high / low) or 1.0
+    if high <= low:
+        high = 10 * low
+    decades = math.log10(high / low)
     room = 10 ** (_ROOM * decades)
     low, high = low / room, high * room
+    if decades < 1:
+        return _axis(label, "log", (low, high), _round_values(low, high))
     marks = (1.0, 2.0, 5.0) if decades < 2 else (1.0, 3.0) if decades < 3 else (1.0,)  # noqa: PLR2004 - so that texts do not meet
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     at = [mark * 10.0**exponent for exponent in exponents for mark in marks]

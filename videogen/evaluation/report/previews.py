@@ -14,8 +14,6 @@ from jaxtyping import UInt8
 
 from videogen.artifacts import ClosestPair
 from videogen.data.video.writer import Provenance, write_grid, write_sheet
-from videogen.storage.base import ObjectStore
-from videogen.tracking import Tracker
 
 GRID_CLIPS: Final = 16
 CLOSEST_PAIRS: Final = 8
@@ -126,7 +124,7 @@ def draw_comparison(preview: ComparisonPreview) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
-def _write_closest(path: Path, closest: ClosestClips, provenance: Mapping[str, object]) -> None:
+def _write_closest(path: Path, closest: ClosestClips, provenance: Provenance) -> None:
     captions = [
         f"video {pair.fake}, distance {pair.distance:.4g}, clip {pair.clip_id[:_DIGITS]} "
         f"from frame {pair.start}"
@@ -136,7 +134,7 @@ def _write_closest(path: Path, closest: ClosestClips, provenance: Mapping[str, o
         path,
         _side_by_side(closest.fakes, closest.nearest),
         title="left generated, right the nearest training clip",
-        provenance=provenance,  # type: ignore[arg-type]  # str values
+        provenance=provenance,
         captions=captions,
     )
 
@@ -149,22 +147,3 @@ def _side_by_side(*columns: Clips) -> Clips:
     gap = np.full_like(columns[0][:, :1], _WHITE)
     parted = [part for clips in columns for part in (gap, clips[:, shown])]
     return np.concatenate(parted[1:], axis=1)
-
-
-def write_previews(
-    preview: Preview, store: ObjectStore, prefix: str, tracker: Tracker
-) -> dict[str, str]:
-    """Make the files, keep them below `prefix` in the store and with the run; name to key.
-
-    Raises:
-        VideogenError: a file cannot be written or kept.
-    """
-    keys = {}
-    with tempfile.TemporaryDirectory(prefix="videogen-previews-") as scratch:
-        for name, content in draw_previews(preview).items():
-            path = Path(scratch) / name
-            path.write_bytes(content)
-            keys[name] = f"{prefix}/{name}"
-            store.upload(keys[name], path)
-            tracker.log_artifact(path, "evaluation")
-    return keys
