@@ -73,6 +73,7 @@ class Stages:
         store = self.services.store
 
         def work(run: StageRun) -> CheckpointRef:
+            from videogen.evaluation.online import online_evaluation
             from videogen.training.stage import train
 
             with self._tracked("train", run, dataset) as tracker:
@@ -84,6 +85,7 @@ class Stages:
                     tracker.spec,
                     self.services.cluster,
                     self.progress,
+                    judge=online_evaluation(self.config, dataset, store),
                 )
 
         def is_present(checkpoint: CheckpointRef) -> bool:

@@ -102,7 +102,7 @@ class AugmentConfig(Section):
     cutout: Annotated[float, Field(ge=0, le=1, description="side, as a share of the frame")] = 0.5
 
 
-_DISTANCES = frozenset({"fvd", "fvd_n", "kvd", "motion_distance_db", "near_copies"})
+_DISTANCES = frozenset({"fvd", "fvd_n", "kvd", "motion_distance_db"})
 EXTRACTOR_DISTANCE = "fd_"
 """Of the Fréchet distance by an extractor beside I3D, which it names."""
 
@@ -119,7 +119,8 @@ class OnlineEvaluationConfig(Section):
         int, Field(ge=1, description="seen, from one checkpoint that is judged to the next")
     ] = 10_000
     num_clips: Annotated[
-        int, Field(ge=2, description="a side; all else of the protocol is evaluate's")
+        int,
+        Field(ge=2, description="a side; all else of the protocol is evaluate's, but near-copies"),
     ] = 64
 
 

@@ -104,6 +104,7 @@ class RayHead(Service):
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
             "RAY_TMPDIR": str(scratch),
+            "RAY_worker_niceness": "10",  # as a Ray of one command's, see `execution.aside`
             # Its dashboard leaves sockets in the temporary directory, and killed workers files.
             "TMPDIR": environment_value("TMPDIR") or str(scratch),
             "RAY_USAGE_STATS_ENABLED": "0",

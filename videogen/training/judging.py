@@ -73,8 +73,9 @@ class Judging:
         self._online, self._settle = online, settle
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="judge")
         self._lock = threading.Lock()
+        self._current: Committed | None = None
         self._waiting: Committed | None = None
-        self._rounds: list[Future[None]] = []
+        self._rounds: Future[None] | None = None
         self._closed = False
 
     @property
@@ -85,44 +86,51 @@ class Judging:
     def offer(self, committed: Committed) -> None:
         """Judge it as soon as the one under way is done, unless a newer one is offered by then."""
         with self._lock:
-            skipped, self._waiting = self._waiting, committed
+            if self._closed:
+                return
+            is_idle, skipped = self._current is None, self._waiting
+            if is_idle:
+                self._current = committed
+                self._rounds = self._thread.submit(self._judge_all)
+            else:
+                self._waiting = committed
         self._give_up(skipped)
-        self._rounds = [one for one in self._rounds if not one.done()]
-        self._rounds.append(self._thread.submit(self._judge_newest))
 
     def skip_waiting(self) -> None:
         """Finish the one under way only."""
-        self._give_up(self._take())
+        with self._lock:
+            skipped, self._waiting = self._waiting, None
+        self._give_up(skipped)
 
     def is_done(self, timeout_s: float) -> bool:
         """Whether nothing is under way and nothing waits, after so long at most."""
-        return not wait(self._rounds, timeout=timeout_s).not_done
+        return self._rounds is None or not wait([self._rounds], timeout=timeout_s).not_done
 
     def close(self) -> None:
         """Drop what is under way, and what waits; does not wait."""
-        self._closed = True
-        self._take()
-        self._online.judge.close()
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    def _take(self) -> Committed | None:
         with self._lock:
-            taken, self._waiting = self._waiting, None
-        return taken
+            self._closed, self._waiting = True, None
+        self._online.judge.close()
+        self._thread.shutdown(wait=False)
+
+    def _judge_all(self) -> None:
+        committed = self._current
+        while committed is not None:
+            judgement = self._judged(committed)
+            if not self._closed:
+                self._settle(judgement)
+            with self._lock:
+                committed = self._current = self._waiting
+                self._waiting = None
+
+    def _judged(self, committed: Committed) -> Judgement:
+        online = self._online
+        try:
+            return Judgement(committed, online.judge(online.reference(committed)))
+        except VideogenError as error:
+            _log.debug("checkpoint %s", committed.prefix, exc_info=True)
+            return Judgement(committed, error=error)
 
     def _give_up(self, skipped: Committed | None) -> None:
         if skipped is not None:
             self._settle(Judgement(skipped))
-
-    def _judge_newest(self) -> None:
-        committed = self._take()
-        if committed is None:
-            return
-        online = self._online
-        try:
-            judgement = Judgement(committed, online.judge(online.reference(committed)))
-        except VideogenError as error:
-            _log.debug("checkpoint %s", committed.prefix, exc_info=True)
-            judgement = Judgement(committed, error=error)
-        if not self._closed:
-            self._settle(judgement)

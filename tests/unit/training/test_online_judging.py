@@ -65,6 +65,18 @@ class Distance:
         self.closed.set()
 
 
+@dataclass
+class Impatient(Listener):
+    """Lets the judge go on once it is said to be waited for."""
+
+    gate: threading.Semaphore | None = None
+
+    def tell(self, event):
+        super().tell(event)
+        if event.message.startswith("waiting for"):
+            self.gate.release()
+
+
 class Tracked:
     """Figures by step, as a tracker is told of them."""
 
@@ -221,7 +233,7 @@ def test_a_failure_is_a_line_and_the_training_goes_on(tmp_path, store):
 
 def test_an_end_that_is_asked_for_drops_what_is_under_way(tmp_path, store):
     never = Distance(store, gate=threading.Semaphore(0))
-    training = Training(tmp_path, never, listener=Listener(stop_after=4))
+    training = Training(tmp_path, never, interval_clips=7, listener=Listener(stop_after=4))
     messages = training.run()
     assert never.closed.is_set()
     assert not any("fvd4" in message for message in messages)
@@ -230,8 +242,8 @@ def test_an_end_that_is_asked_for_drops_what_is_under_way(tmp_path, store):
 
 def test_at_the_end_it_waits_with_a_line_for_what_decides_which_is_best(tmp_path, store):
     slow = Distance(store, gate=threading.Semaphore(0))
-    training = Training(tmp_path, slow, interval_clips=1_000)
-    threading.Timer(0.3, slow.gate.release).start()
+    listener = Impatient(gate=slow.gate)
+    training = Training(tmp_path, slow, interval_clips=1_000, listener=listener)
     messages = training.run()
     assert "waiting for the evaluation" in messages[0]
     assert messages[1].startswith("checkpoint at 84 clips: fvd4_16f 44")
