@@ -85,12 +85,12 @@ def columns_of(role: Role, setting: Setting) -> dict[str, str]:
     i3d = {"i3d": I3D_KINETICS.member_sha256}
     others = {one.name: one.sha256 for one in setting.config.extractors}
     match role:
-        case "training":
-            return i3d
-        case "shuffled" | "frozen" | "blank":
+        case "fake" | "real":
+            return i3d | others | {"motion": _MOTION_SHA256}
+        case "floor":
             return i3d | others
         case _:
-            return i3d | others | {"motion": _MOTION_SHA256}
+            return i3d
 
 
 @dataclass

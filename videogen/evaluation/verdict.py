@@ -2,18 +2,12 @@
 
 import time
 from collections.abc import Mapping
-from typing import Final
 
-from videogen.artifacts import EvaluationReport, GeneratorRef
+from videogen.artifacts import ClosestPair, EvaluationReport, GeneratorRef
 from videogen.evaluation.features import Columns, Role
 from videogen.evaluation.judging import Means, take_features
-from videogen.evaluation.metrics.diversity import mean_pairwise_distance
-from videogen.evaluation.metrics.frechet import frechet_distance
-from videogen.evaluation.metrics.kernel import kernel_distance
+from videogen.evaluation.measure import Closest, measure
 from videogen.evaluation.setting import Setting
-from videogen.evaluation.yardsticks import YARDSTICKS
-
-_TRUSTED_CLIPS: Final = 2048
 
 
 def judge(generator: GeneratorRef, setting: Setting, means: Means) -> EvaluationReport:
@@ -35,39 +29,23 @@ def report_of(
     Raises:
         EvaluationError: there are too few of them, or they are not finite.
     """
-    metrics, yardsticks = _measure(features, setting)
+    found = measure(features, setting.protocol, disjoint=setting.reals.disjoint)
     return EvaluationReport(
-        metrics=metrics,
-        yardsticks=yardsticks,
+        metrics=found.metrics,
+        intervals=found.intervals,
+        yardsticks=found.yardsticks,
+        curves=found.curves,
+        closest=tuple(_named(pair, setting) for pair in found.closest),
         protocol=setting.protocol,
         checkpoint_manifest_sha256=generator.manifest_sha256,
         model=generator.model,
-        notes=(*setting.notes, *_cautions(setting.num_clips)),
+        notes=(*setting.notes, *found.notes),
         seconds=time.monotonic() - started,
     )
 
 
-def _measure(
-    features: Mapping[Role, Columns], setting: Setting
-) -> tuple[dict[str, float], dict[str, float]]:
-    real, fake = features["real"]["i3d"], features["fake"]["i3d"]
-    metrics = {"fvd": frechet_distance(real, fake), "kvd": kernel_distance(real, fake)}
-    spread = mean_pairwise_distance(real)
-    if spread > 0:
-        metrics["diversity"] = mean_pairwise_distance(fake) / spread
-    yardsticks: dict[str, float] = {
-        role: frechet_distance(real, features[role]["i3d"])
-        for role in YARDSTICKS
-        if role != "floor" or setting.reals.disjoint
-    }
-    return metrics, yardsticks
-
-
-def _cautions(num: int) -> tuple[str, ...]:
-    if num >= _TRUSTED_CLIPS:
-        return ()
-    caution = (
-        f"FVD is biased upwards at N = {num}: compare it with the yardsticks and with reports of "
-        "the same protocol only"
+def _named(pair: Closest, setting: Setting) -> ClosestPair:
+    clip = setting.training[pair.training]
+    return ClosestPair(
+        fake=pair.fake, clip_id=clip.row.clip_id, start=clip.start, distance=pair.distance
     )
-    return (caution,)

@@ -3,30 +3,20 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from judged_toy import MODEL, toy_config, toy_dataset, toy_generator
 
-from videogen.artifacts import DatasetRef, GeneratorRef
-from videogen.config.evaluate import EvaluateConfig
+from videogen.artifacts import EvaluationReport
 from videogen.config.run import RunConfig
 from videogen.config.sections import IngestConfig
 from videogen.config.settings import Settings
-from videogen.config.train import DcganConfig, TrainConfig
-from videogen.data.shards.frame_codec import encode_clip
-from videogen.data.shards.tar_shard import ShardWriter, shard_key
-from videogen.data.snapshots.clip_table import ClipRow, table_of
-from videogen.data.snapshots.snapshot import add_clips
+from videogen.config.train import TrainConfig
 from videogen.errors import CorruptObjectError, EvaluationError
 from videogen.evaluation.stage import evaluate
-from videogen.models.build import build_networks
-from videogen.models.export import GeneratorSpec, save_weights
-from videogen.runs import manifest
 from videogen.storage.local import LocalStore
 
 pytestmark = pytest.mark.integration
-
-MODEL = DcganConfig(base_channels=8, latent_dim=8)
 
 
 class Inline:
@@ -74,45 +64,13 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def dataset(store, tmp_path_factory):
-    """Six clips of noise that drifts, 12 frames at 32 px."""
-    rng = np.random.default_rng(0)
-    scratch = tmp_path_factory.mktemp("shards")
-    ids = [f"{index:02x}" * 32 for index in range(6)]
-    with ShardWriter(scratch, 1 << 26) as writer:
-        for clip_id in ids:
-            still = rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)
-            clip = np.stack([np.roll(still, step, axis=0) for step in range(12)])
-            writer.add(clip_id, {}, encode_clip(clip, "raw"))
-        written = writer.finish()
-    store.upload(shard_key("toy", written.sha256), written.path)
-    rows = [
-        ClipRow(
-            clip_id=placed.clip_id, source=f"{placed.clip_id}.mp4", source_sha256=placed.clip_id,
-            start_s=0, end_s=1.5, shard=written.sha256, offset=placed.offset, length=placed.length,
-            sha256=placed.sha256, frames=12, fps=8, height=32, width=32, codec="raw",
-            colour="bt601", split="train",
-        )
-        for placed in written.clips
-    ]  # fmt: skip
-    snapshot = add_clips(store, "toy", "d" * 64, table_of(rows))
-    return DatasetRef(
-        dataset="toy", snapshot=snapshot.digest, ingest_digest="d" * 64, sources=6, clips=6,
-        frames=72, height=32, width=32, fps=8,
-    )  # fmt: skip
+def dataset(store):
+    return toy_dataset(store, 6)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(store, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("checkpoint")
-    generator = build_networks(MODEL, (32, 32), 9, seed=0).generator
-    spec = GeneratorSpec(model=MODEL, height=32, width=32, num_frames=9, fps=8)
-    save_weights(generator.state_dict(), directory / "generator", spec)
-    prefix = "runs/r1/checkpoints/00000064"
-    return GeneratorRef(
-        run_id="r1", prefix=prefix, manifest_sha256=manifest.publish(store, prefix, directory),
-        clips_seen=64, num_frames=9, height=32, width=32, fps=8,
-    )  # fmt: skip
+def checkpoint(store):
+    return toy_generator(store)
 
 
 def config_of(num_clips=3, **changes):
@@ -120,7 +78,7 @@ def config_of(num_clips=3, **changes):
         name="toy",
         ingest=IngestConfig(min_clip_frames=9),
         train=TrainConfig(model=MODEL, num_frames=9),
-        evaluate=EvaluateConfig(num_clips=num_clips, num_frames=9, **changes),
+        evaluate=toy_config(num_clips, **changes),
     )
 
 
@@ -153,11 +111,16 @@ def test_a_report_is_the_same_in_any_order_of_tasks_and_takes_reals_from_the_sto
     assert notebook.metrics["fvd", 64] == report.metrics["fvd"]
     assert notebook.metrics["yardsticks/blank", 64] == report.yardsticks["blank"]
     logged = json.loads(notebook.files["evaluation/report.json"])
-    assert logged["metrics"] == report.metrics
+    assert EvaluationReport.model_validate(logged) == report
+    ids = {f"{index:064x}" for index in range(6)}
+    assert [pair.distance for pair in report.closest] == sorted(x.distance for x in report.closest)
+    assert {pair.fake for pair in report.closest} == {0, 1, 2}
+    assert {pair.clip_id for pair in report.closest} <= ids
+    assert report.protocol.num_training == 6
     for name, key in report.previews.items():
-        assert key.startswith("runs/r1/evaluation/")
+        assert key.startswith("runs/r0/evaluation/")
         assert store.get(key).data == notebook.files[f"evaluation/{name}"]
-    assert report.previews.keys() >= {"report.html", "sheet.png", "real.mp4", "preview.mp4"}
+    assert report.previews.keys() >= {"report.html", "sheet.png", "closest.png", "real.mp4"}
     counts = [event.done for event in events if event.unit == "clips"]
     assert counts[0] == 0
     assert counts[-1] == events[-1].total == 6 * 3
