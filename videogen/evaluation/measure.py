@@ -22,7 +22,7 @@ from videogen.evaluation.metrics.diversity import mean_pairwise_distance
 from videogen.evaluation.metrics.frechet import Covariance, frechet_distance, frechet_influences
 from videogen.evaluation.metrics.inception import inception_score
 from videogen.evaluation.metrics.infinity import extrapolate
-from videogen.evaluation.metrics.intervals import Interval, about, frechet_interval
+from videogen.evaluation.metrics.intervals import Interval, frechet_interval
 from videogen.evaluation.metrics.kernel import kernel_estimate
 from videogen.evaluation.metrics.memorisation import memorisation
 from videogen.evaluation.metrics.motion import (
@@ -131,8 +131,7 @@ class _Sheet:
             self.metrics["fvd_infinity"] = endless.value
             self.curves |= {"fvd/inverse_n": endless.inverse_n, "fvd/value": endless.distances}
         kernel = kernel_estimate(real, fake)
-        self.metrics["kvd"] = kernel.value
-        self.intervals["kvd"] = about(kernel.value, kernel.variance)
+        self.metrics["kvd"], self.intervals["kvd"] = kernel.value, kernel.interval
         self.notes += bias_notes(min(len(real), len(fake)), real.shape[1])
 
     def hold_against_yardsticks(self, *, disjoint: bool) -> None:

@@ -13,8 +13,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from videogen.evaluation.metrics.diversity import mean_pairwise_distance  # noqa: F401 - callers move
-from videogen.evaluation.metrics.kernel import kernel_distance  # noqa: F401 - callers move
 from videogen.evaluation.metrics.vectors import Vectors, require_comparable
 
 Covariance = Literal["n-1", "n"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from videogen.evaluation.metrics.intervals import Interval, about
+from videogen.evaluation.metrics.intervals import Interval, about, jackknife_quantile
 from videogen.evaluation.metrics.vectors import Vectors, require_comparable
 
 
@@ -36,7 +36,8 @@ def inception_score(logits: Vectors) -> InceptionScore:
     log_marginal = np.log(np.maximum(marginal, np.finfo(np.float64).tiny))
     divergence = (given * (log_given - log_marginal)).sum(axis=1)
     mean = max(float(divergence.mean()), 0.0)
-    low, high = about(mean, float(divergence.var(ddof=1)) / len(logits))
+    variance = float(divergence.var(ddof=1)) / len(logits)
+    low, high = about(mean, variance, jackknife_quantile(divergence - divergence.mean()))
     return InceptionScore(math.exp(mean), (math.exp(max(low, 0.0)), math.exp(high)))
 
 

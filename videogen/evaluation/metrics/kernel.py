@@ -5,17 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from videogen.evaluation.metrics.intervals import Interval, about, jackknife_quantile
 from videogen.evaluation.metrics.vectors import Vectors, require_comparable
 
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """The distance and the variance of its estimate."""
+    """The distance and how sure it is."""
 
     value: float
     """May be slightly negative, being unbiased."""
     variance: float
     """Of the value at this number of clips; its square root is in the value's unit."""
+    interval: Interval
+    """95 %."""
 
 
 def kernel_distance(a: Vectors, b: Vectors) -> float:
@@ -51,7 +54,10 @@ def kernel_estimate(a: Vectors, b: Vectors) -> KernelDistance:
     pairs += 2 * _pair_variance(own_b, rows_b) / (m * (m - 1))
     centred = across - across.mean(axis=0) - across.mean(axis=1)[:, None] + across.mean()
     pairs += 4 * np.square(centred).sum() / max((n - 1) * (m - 1), 1) / (n * m)
-    return KernelDistance(float(value), float(max(first - pairs, first / 2)))
+    variance = float(max(first - pairs, first / 2))
+    slopes = np.concatenate([(of_a - of_a.mean()) / n, (of_b - of_b.mean()) / m])
+    interval = about(float(value), variance, jackknife_quantile(slopes))
+    return KernelDistance(float(value), variance, interval)
 
 
 def _cubic(a: Vectors, b: Vectors) -> Float[np.ndarray, "n m"]:
