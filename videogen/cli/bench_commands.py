@@ -33,6 +33,11 @@ _AIMS = {
     "checkpoint_stall_fraction": Aim(0.01, "at most"),
     "mocogan_cpu_seconds_per_iteration": Aim(8.0, "at most"),
     "open_snapshot_s": Aim(2.0, "at most"),
+    "vs_eager": Aim(1.5),
+    "max_logit_difference": Aim(1e-4, "at most"),
+    "bf16_fvd_error_near": Aim(0.005, "at most"),
+    "bf16_fvd_error_far": Aim(0.005, "at most"),
+    "cached_clips_per_fake": Aim(1.0, "at most"),
 }
 _INGEST_PATHS = {
     "decode": "decode only (PyAV)",
@@ -45,6 +50,11 @@ _LOADER_PATHS = {
     "webdataset": "webdataset, tars on disk",
     "warm": "loader, warm cache",
     "cold": "loader, cold cache: S3",
+}
+_FEATURES_PATHS = {
+    "eager": "plain PyTorch port, fp32",
+    "fp32": "ours, fp32",
+    "bf16": "ours, bf16",
 }
 
 
@@ -131,6 +141,31 @@ def train(
     with shown(style_of(progress)) as report:
         measured = bench_train(TrainBench(turns), report)
     _answer(measured, [tables.figures_table(measured, _AIMS)], as_json=as_json)
+
+
+@commands.command()
+def features(
+    turns: Annotated[int, typer.Option(min=1, help="interleaved repetitions")] = 3,
+    as_json: JsonOption = False,
+    progress: ProgressOption = "auto",
+) -> None:
+    """I3D beside a plain PyTorch port of it; what bf16 costs FVD; what a cached evaluation costs.
+
+    Clips of 16 frames; the fastest of the repetitions on one core counts. Then a Ray of the bench's
+    own evaluates 256 generated clips, twice. The I3D weights are fetched where they are missing.
+    Takes 6 minutes, two cores, and an otherwise idle machine.
+
+    Example: videogen bench features --json
+    """
+    from videogen.benchmarks.features import FeaturesBench, bench_features
+    from videogen.config.settings import Settings
+
+    with shown(style_of(progress)) as report:
+        measured = bench_features(FeaturesBench(turns), Settings.from_environment(), report)
+    columns = (tables.CLIPS_PER_S, tables.CPU_MS_PER_CLIP, tables.PEAK_MEMORY)
+    paths = tables.paths_table(measured, _FEATURES_PATHS, columns, "I3D, clips of 16 frames, 64 px")
+    others = tables.figures_table(measured, _AIMS, "max_", "memory_", "evaluation_", "fvd_")
+    _answer(measured, [paths, others], as_json=as_json)
 
 
 def _answer(measured: "BenchReport", figures: "list[Table]", *, as_json: bool) -> None:

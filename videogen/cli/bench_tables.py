@@ -33,6 +33,8 @@ class Column:
 
 FRAMES_PER_S = Column("frames_per_s", "frames/s")
 MS_PER_FRAME = Column("ms_per_frame", "ms/frame", 2)
+CLIPS_PER_S = Column("clips_per_s", "clips/s", 2)
+CPU_MS_PER_CLIP = Column("cpu_ms_per_clip", "CPU ms/clip", 1)
 WINDOWS_PER_S = Column("windows_per_s", "windows/s")
 CPU_MS_PER_WINDOW = Column("cpu_ms_per_window", "CPU ms/window", 3)
 PEAK_MEMORY = Column("peak_rss_bytes", "peak memory", 0, 1 / _MIB, " MiB")
@@ -66,12 +68,15 @@ def paths_table(
     return table
 
 
-def figures_table(report: "BenchReport", aims: Mapping[str, Aim], prefix: str = "") -> "Table":
-    """A row for each figure whose name begins so, with what it should be where that is said."""
+def figures_table(report: "BenchReport", aims: Mapping[str, Aim], *prefixes: str) -> "Table":
+    """A row for each figure whose name begins so, with what it should be where that is said.
+
+    Without a prefix, for every figure.
+    """
     shown = {
         name: f"{value / _MIB:,.0f} MiB" if "_bytes" in name else f"{value:,.4g}"
         for name, value in report.figures.items()
-        if name.startswith(prefix)
+        if name.startswith(prefixes or "")
     }
     return _with_aims("figure", shown, aims)
 
