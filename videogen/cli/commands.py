@@ -7,6 +7,7 @@ import typer
 
 from videogen.cli import (
     bench_commands,
+    comparing,
     configs,
     dataset_commands,
     dataset_options,
@@ -33,7 +34,7 @@ app = typer.Typer(
     ),
     epilog="Any command takes --debug: the traceback of an error instead of one line.",
 )
-for _module in (run, stage_commands, evaluations, generation, measures, configs):
+for _module in (run, stage_commands, evaluations, comparing, generation, measures, configs):
     app.registered_commands.extend(_module.commands.registered_commands)
     app.registered_groups.extend(_module.commands.registered_groups)
 app.add_typer(stack_commands.commands, name="stack")

@@ -63,7 +63,7 @@ def evaluate(  # noqa: PLR0913 - the options of a command
         run_one("evaluate", config, options)
     else:
         raise ConfigError(
-            "evaluate: give a CONFIG whose checkpoint, or --model which is to be judged"
+            "evaluate: give a CONFIG, whose checkpoint is then judged, or --model MODEL"
         )
 
 
