@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from videogen.benchmarks.clips import ClipSet
+from videogen.benchmarks.features import FeaturesBench, bench_features
 from videogen.benchmarks.footage import Footage
 from videogen.benchmarks.ingest import IngestBench, bench_ingest
 from videogen.benchmarks.loader import LoaderBench, bench_loader
 from videogen.benchmarks.train import TrainBench, bench_train
-from videogen.config.settings import environment_value
+from videogen.config.settings import Settings, environment_value
 from videogen.config.train import R3ganVConfig, TrainConfig
 from videogen.progress import silent
 
@@ -90,4 +91,34 @@ def test_the_stage_on_ray_is_measured_beside_bare_steps_and_two_workers_beside_o
     assert 0 < ratios["checkpoint_stall_fraction"] < 1
     assert 0 <= ratios["data_wait_fraction"] < 1
     assert 200 << 20 < figures["peak_rss_bytes_smoke"] < 4 << 30
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluations_are_measured_first_and_cached_and_in_bf16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    bench = FeaturesBench(
+        turns=1,
+        clips=2,
+        num_frames=9,
+        memory_frames=(9,),
+        memory_clips=(2, 6),
+        evaluation_clips=4,
+    )
+    report = asdict(bench_features(bench, Settings.from_environment(), silent))
+    assert json.loads(json.dumps(report)) == report
+    figures, ratios = report["figures"], report["ratios"]
+    rates = {name: figures[f"{name}_clips_per_s"] for name in ("eager", "fp32", "bf16")}
+    assert ratios["vs_eager"] == pytest.approx(rates["fp32"] / rates["eager"], abs=2e-3)
+    assert ratios["bf16_vs_fp32"] == pytest.approx(rates["bf16"] / rates["fp32"], abs=2e-3)
+    assert 0 < figures["max_logit_difference"] < 1e-4
+    assert (figures["evaluation_first_clips"], figures["evaluation_cached_clips"]) == (24, 4)
+    assert ratios["cached_clips_per_fake"] == 1.0
+    for name in ("near", "far"):
+        exact, rough = figures[f"fvd_{name}_fp32"], figures[f"fvd_{name}_bf16"]
+        assert ratios[f"bf16_fvd_error_{name}"] == pytest.approx(abs(rough / exact - 1), abs=1e-4)
+        assert 0 < ratios[f"bf16_fvd_error_{name}"] < 0.1
+    # Four more clips at 224 px are 24 MB a step of the stem; kept, they would be seen.
+    assert figures["memory_growth_bytes_9f"] < 60 << 20
     assert not list(tmp_path.iterdir())

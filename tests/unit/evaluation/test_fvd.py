@@ -5,8 +5,6 @@ import pytest
 import torch
 
 from videogen.config.settings import Settings
-from videogen.evaluation.extractors.i3d import load_network, logits
-from videogen.evaluation.extractors.weights import fetch_i3d
 from videogen.evaluation.pairwise import PairProtocol, fvd
 
 pytestmark = pytest.mark.integration
@@ -45,16 +43,6 @@ def test_the_floor_is_the_distance_within_a_set_of_twice_the_size(settings):
     assert list(document) == ["metric", "value", "num_a", "num_b", "floor", "interval", "protocol"]
     assert (document["num_a"], document["num_b"]) == (4, 2)
     assert fvd(a, a, settings).value == pytest.approx(0, abs=1e-3)
-
-
-def test_a_clips_logits_do_not_depend_on_its_batch_or_on_the_weights_being_loaded_again(settings):
-    rng = np.random.default_rng(0)
-    clips = rng.integers(0, 256, (3, 9, 48, 32, 3)).astype(np.uint8)
-    network = load_network(fetch_i3d(settings))
-    together = logits(network, clips, batch_size=3)
-    assert together.shape == (3, 400)
-    alone = np.concatenate([logits(network, clips[i : i + 1]) for i in range(3)])
-    np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
 def test_a_protocol_chooses_clips_and_frames_by_its_seed_and_is_what_the_name_says(settings):

@@ -5,7 +5,6 @@ convolutions; padding is TensorFlow's "SAME", which puts the odd cell at the far
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from videogen.errors import EvaluationError
 from videogen.evaluation.extractors.extractor import Device, Extractor, Precision
 from videogen.evaluation.extractors.preprocessing import preprocess
 from videogen.evaluation.extractors.weights import I3D_KINETICS, read_weights
@@ -207,19 +205,6 @@ def _assign(
         layer.weight = nn.Parameter(innermost)
 
 
-@cache
-def load_network(weights: Path) -> I3D:
-    """The network with the weights of a file that `fetch_i3d` gave; once per process.
-
-    Raises:
-        EvaluationError: the file is missing or damaged.
-    """
-    network = I3D()
-    fold(network, read_weights(weights))
-    network.eval().requires_grad_(requires_grad=False)
-    return network
-
-
 def i3d_extractor(weights: Path, precision: Precision, device: Device) -> Extractor:
     """I3D with the weights of a file that `fetch_i3d` gave.
 
@@ -249,26 +234,3 @@ def ready(network: I3D, precision: Precision, device: Device) -> Extractor:
         network=lambda clips: network(preprocess(clips).to(dtype)),
         min_frames=MIN_FRAMES,
     )
-
-
-def logits(
-    network: I3D, clips: UInt8[np.ndarray, "n t h w c"], batch_size: int = 2
-) -> Float[np.ndarray, "n 400"]:
-    """Float32 logits of each clip; memory is bounded by `batch_size` clips, whatever n is.
-
-    Raises:
-        EvaluationError: clips have fewer frames than the network can pool over.
-    """
-    if clips.shape[1] < MIN_FRAMES:
-        raise EvaluationError(
-            f"clips have {clips.shape[1]} frames; I3D needs at least {MIN_FRAMES}: use longer clips"
-        )
-    device = next(network.parameters()).device
-    features = np.empty((len(clips), NUM_LOGITS), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(clips), batch_size):
-            # a copy: torch warns of arrays that it could write to but must not, as of mapped files
-            batch = torch.from_numpy(np.array(clips[start : start + batch_size], order="C"))
-            found = network(preprocess(batch.to(device)))
-            features[start : start + batch_size] = found.float().cpu().numpy()
-    return features
