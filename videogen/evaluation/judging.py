@@ -130,7 +130,7 @@ class _Taking:
                 continue
             if held[0] and held[0] != waited_for:
                 waited_for = held[0]
-                self.means.progress(ProgressEvent("evaluate", message=waited_for))
+                self.means.progress(ProgressEvent("evaluate", self.done, None, "clips", waited_for))
             time.sleep(_POLL_S)
         features: dict[Role, Columns] = dict(self.found)
         features["training"] = self._training()
