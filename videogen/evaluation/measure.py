@@ -23,7 +23,7 @@ from videogen.evaluation.metrics.frechet import Covariance, frechet_distance, fr
 from videogen.evaluation.metrics.inception import inception_score
 from videogen.evaluation.metrics.infinity import extrapolate
 from videogen.evaluation.metrics.intervals import Interval, frechet_interval
-from videogen.evaluation.metrics.kernel import kernel_estimate
+from videogen.evaluation.metrics.kernel import kernel_distance
 from videogen.evaluation.metrics.memorisation import memorisation
 from videogen.evaluation.metrics.motion import (
     mean_spectrum,
@@ -130,7 +130,7 @@ class _Sheet:
         if endless is not None:
             self.metrics["fvd_infinity"] = endless.value
             self.curves |= {"fvd/inverse_n": endless.inverse_n, "fvd/value": endless.distances}
-        kernel = kernel_estimate(real, fake)
+        kernel = kernel_distance(real, fake)
         self.metrics["kvd"], self.intervals["kvd"] = kernel.value, kernel.interval
         self.notes += bias_notes(min(len(real), len(fake)), real.shape[1])
 
