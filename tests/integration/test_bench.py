@@ -78,6 +78,7 @@ def test_the_stage_on_ray_is_measured_beside_bare_steps_and_two_workers_beside_o
         clips=ClipSet(size=32, scene_seconds=(3,), num_copies=4),
         mocogan=False,
         presets=("smoke",),
+        online_clips=2,
     )
     report = asdict(bench_train(bench, silent))
     assert json.loads(json.dumps(report)) == report
@@ -88,6 +89,9 @@ def test_the_stage_on_ray_is_measured_beside_bare_steps_and_two_workers_beside_o
     ):
         of_figures = figures[f"{above}_clips_per_s"] / figures[f"{below}_clips_per_s"]
         assert ratios[ratio] == pytest.approx(of_figures, rel=0.01)
+    judged = figures["judged_clips_per_s"] / figures["pipeline_clips_per_s"]
+    assert ratios["online_evaluation_cost"] == pytest.approx(1 - judged, abs=0.01)
+    assert figures["online_evaluation_s"] > 0
     assert 0 < ratios["checkpoint_stall_fraction"] < 1
     assert 0 <= ratios["data_wait_fraction"] < 1
     assert 200 << 20 < figures["peak_rss_bytes_smoke"] < 4 << 30

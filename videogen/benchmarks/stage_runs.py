@@ -2,22 +2,25 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from videogen.artifacts import CheckpointRef, DatasetRef
+from videogen.artifacts import CheckpointRef, DatasetRef, EvaluationReport
 from videogen.benchmarks.own_services import OwnServices
 from videogen.config.run import RunConfig
 from videogen.config.sections import ExecutionConfig
 from videogen.config.train import TrainConfig
 from videogen.errors import StageFailedError
+from videogen.evaluation.online import online_evaluation
 from videogen.execution.ray_session import Cluster, ClusterSpec
 from videogen.progress import ProgressEvent
 from videogen.runs.handle import RunHandle
+from videogen.runs.pointer import committed_checkpoints
 from videogen.runs.stages import StageTask, run_stage
 from videogen.tracking import open_tracker, start_run
+from videogen.training.checkpoint_store import REPORT_FILE
 from videogen.training.stage import train
 
 NUM_CPUS = 2
@@ -32,6 +35,8 @@ class Pace:
     checkpoint_stall_fraction: float
     decided: str
     """The run's first log line."""
+    judging_s: float = 0.0
+    """What it took to judge the checkpoints that were, all together."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +80,26 @@ class StageRunner:
         config = self._config(asked)
         spec = start_run(self._tracking_uri, config.name, None, run_id)
         events: list[ProgressEvent] = []
+        dataset, store = self._dataset, self._place.store
+        judge = online_evaluation(config, dataset, store)
         task = StageTask(
             "train",
-            {"snapshot": self._dataset.snapshot},
+            {"snapshot": dataset.snapshot},
             CheckpointRef,
             lambda run: train(
-                config, self._dataset, self._place.store, run, spec, self._cluster, events.append
+                config, dataset, store, run, spec, self._cluster, events.append, judge=judge
             ),
             lambda _: True,
         )
-        run_stage(RunHandle(self._place.store, run_id), config, task, force=True)
+        run_stage(RunHandle(store, run_id), config, task, force=True)
         open_tracker(spec).finish("FINISHED")
-        return pace_of(events, asked.warm_up_clips)
+        return replace(pace_of(events, asked.warm_up_clips), judging_s=self._judging_s(run_id))
+
+    def _judging_s(self, run_id: str) -> float:
+        store = self._place.store
+        keys = [f"{one.prefix}/{REPORT_FILE}" for one in committed_checkpoints(store, run_id)]
+        found = [store.get(key).data for key in keys if store.head(key) is not None]
+        return sum(EvaluationReport.model_validate_json(one).seconds for one in found)
 
     def _config(self, asked: StageRun) -> RunConfig:
         execution = ExecutionConfig(

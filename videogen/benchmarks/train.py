@@ -7,6 +7,8 @@
   networks, step, clips a step and number format in one process with one thread, random clips in
   memory, no metrics read, nothing kept. Both may use every core of the machine; the second one
   serves loader and services.
+- the same stage with a checkpoint that is judged beside it through half of what is measured, far
+  more often than any preset: `online_evaluation_cost` is the share of the speed that this takes.
 - 2 workers of one thread beside 1 worker of two threads: the same stage on the same clips a step.
 - `mocogan` at its paper's setting: CPU seconds an iteration, beside the recipe done plainly (see
   `mocogan_plain`), each with one thread.
@@ -33,9 +35,10 @@ from videogen.benchmarks.own_services import own_s3
 from videogen.benchmarks.report import BenchReport, scratch_directory
 from videogen.benchmarks.stage_runs import NUM_CPUS, Pace, StageRun, StageRunner
 from videogen.benchmarks.turns import fastest, take_turns
-from videogen.config.settings import environment_value
-from videogen.config.train import TrainConfig
+from videogen.config.settings import Settings, environment_value
+from videogen.config.train import OnlineEvaluationConfig, TrainConfig
 from videogen.errors import VideogenError
+from videogen.evaluation.extractors.weights import fetch_i3d
 from videogen.presets import PRESETS, mocogan_64
 from videogen.progress import Progress, ProgressEvent
 from videogen.training.compute import bf16_unit
@@ -57,6 +60,8 @@ class TrainBench:
     mocogan: bool = True
     presets: tuple[str, ...] = tuple(PRESETS)
     """Whose memory is measured."""
+    online_clips: int = 32
+    """By which a checkpoint is judged."""
 
 
 def bench_train(bench: TrainBench, progress: Progress) -> BenchReport:
@@ -67,7 +72,11 @@ def bench_train(bench: TrainBench, progress: Progress) -> BenchReport:
             "use one: allow it more (taskset, the container's limit)"
         )
     run = _Run(bench, progress)
+    weights = fetch_i3d(Settings.from_environment(), progress).resolve().parent
     with scratch_directory() as scratch:
+        cache = scratch / "cache" / "videogen"  # where `own_s3` has every process look for them
+        cache.mkdir(parents=True)
+        (cache / weights.name).symlink_to(weights)
         run.stages(scratch)
     if bench.mocogan:
         run.mocogan()
@@ -98,11 +107,13 @@ class _Run:
         steps = partial(train_runs.bare_steps, config, bench.clips.size)
         bare: list[Measured] = []
         paces: list[Pace] = []
+        judged: list[Pace] = []
         with BenchProcess(os.sched_getaffinity(0)) as process:
             process.measure(partial(steps, _REPORT_STEPS))
             for turn in range(bench.turns):
                 self._show(turn, "the stage beside bare steps")
                 paces.append(runner.run(_run_of(config, 1, 1)))
+                judged.append(runner.run(_run_of(_judged(config, bench.online_clips), 1, 1)))
                 bare.append(process.measure(partial(steps, bench.steps)))
         best = fastest(bare)
         self._add(
@@ -110,8 +121,13 @@ class _Run:
                 "bare_clips_per_s": best.frames / best.seconds,
                 "bare_cpu_s_per_step": best.cpu_seconds / bench.steps,
                 "pipeline_clips_per_s": max(pace.clips_per_s for pace in paces),
+                "judged_clips_per_s": max(pace.clips_per_s for pace in judged),
+                "online_evaluation_s": min(pace.judging_s for pace in judged),
             }
         )
+        figures = self.report.figures
+        with_it = figures["judged_clips_per_s"] / figures["pipeline_clips_per_s"]
+        self.report.ratios["online_evaluation_cost"] = round(1 - with_it, 4)
         self._ratio("pipeline_vs_bare", "pipeline_clips_per_s", "bare_clips_per_s")
         for name in ("data_wait_fraction", "checkpoint_stall_fraction"):
             mean = sum(getattr(pace, name) for pace in paces) / len(paces)
@@ -184,6 +200,13 @@ def _config(bench: TrainBench) -> TrainConfig:
         "compile": "off",
     }
     return bench.train.model_copy(update=changes)
+
+
+def _judged(config: TrainConfig, num_clips: int) -> TrainConfig:
+    """The same, with its checkpoint in the middle judged."""
+    interval_clips = config.checkpoint_interval_clips
+    online = OnlineEvaluationConfig(interval_clips=interval_clips, num_clips=num_clips)
+    return config.model_copy(update={"online_evaluation": online})
 
 
 def _run_of(config: TrainConfig, num_workers: int, cpus_per_worker: int) -> StageRun:

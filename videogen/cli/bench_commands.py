@@ -30,6 +30,7 @@ _AIMS = {
     "pipeline_vs_bare": Aim(0.95),
     "workers_2x1_vs_1x2": Aim(0.9),
     "data_wait_fraction": Aim(0.01, "at most"),
+    "online_evaluation_cost": Aim(0.05, "at most"),
     "checkpoint_stall_fraction": Aim(0.01, "at most"),
     "mocogan_cpu_seconds_per_iteration": Aim(8.0, "at most"),
     "open_snapshot_s": Aim(2.0, "at most"),

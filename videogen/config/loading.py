@@ -126,7 +126,9 @@ def _deep_copy(document: Document) -> Document:
 def _section_of(document: Document, path: list[str]) -> Document:
     section = document
     for index, part in enumerate(path[:-1]):
-        section = section.setdefault(part, {})
+        if section.get(part) is None:  # a section that is unset can be set key by key
+            section[part] = {}
+        section = section[part]
         if not isinstance(section, dict):
             raise ConfigError(
                 f"--set {'.'.join(path)}: {'.'.join(path[: index + 1])} is no section"

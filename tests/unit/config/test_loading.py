@@ -24,6 +24,7 @@ from videogen.presets import PRESETS, load_config
         ("evaluate.num_frames=8", "greater than or equal to 9"),
         ("train.model.kind=dcgun", "'dcgan'"),
         ("train.total_clips=1", "at least one global_batch_size"),
+        ("train.best_metric=fvd", "what evaluations measure: set online_evaluation"),
         ("execution.num_workers=1000", "at least execution.num_workers"),
         ("name=../x", "name: "),
         ("register.model_name=a/b", "register.model_name: "),
@@ -45,6 +46,19 @@ def test_a_preset_survives_the_way_through_yaml(name: str, tmp_path: Path) -> No
     path.write_text(to_yaml(preset))
     assert load_config(str(path)) == preset
     assert preset.name == name
+
+
+def test_a_figure_of_evaluations_may_decide_which_checkpoint_is_best_where_it_is_measured() -> None:
+    online = "train.online_evaluation.interval_clips=10"
+    config = load_config("demo", [online, "train.best_metric=kvd"])
+    assert config.train.online_evaluation is not None
+    assert config.train.online_evaluation.num_clips == 64
+    assert config.digest == load_config("demo").digest  # it changes nothing of what is made
+    with pytest.raises(ConfigError, match=r"'fd_mae' names an extractor that is not in .*fvd, kvd"):
+        load_config("demo", [online, "train.best_metric=fd_mae"])
+    model = {"name": "mae", "path": "mae.safetensors", "sha256": "0" * 64}
+    extractors = f"evaluate.extractors=[{model}]"
+    assert load_config("demo", [online, extractors, "train.best_metric=fd_mae"])
 
 
 def test_overrides_are_yaml_and_reach_any_depth() -> None:
