@@ -71,8 +71,8 @@ def paired_difference(
     value = first.distance(covariance) - second.distance(covariance)
     slopes = of_first[0] - of_second[0], of_first[1] - of_second[1]
     variance = float(sum(np.square(slope).sum() for slope in slopes))
-    if variance <= 0:
-        return Difference(value, (value, value), 1.0)
+    if variance <= 0:  # clips that are all alike: nothing is left to chance
+        return Difference(value, (value, value), 1 / (_DRAWS + 1) if value else 1.0)
     generator = np.random.default_rng(seed)
     beyond = _pairs_variance(_Trio(real, fake, other, covariance), value, generator)
     kept = max(1 - beyond / variance, 0.5)  # by theory no less

@@ -78,6 +78,12 @@ def test_a_generator_does_not_differ_from_itself():
     assert not found.significant
 
 
+def test_clips_that_are_all_alike_leave_nothing_to_chance():
+    one = np.ones((5, 3))
+    found = paired_difference(one, one + 1, one + 2)
+    assert (found.value, found.interval, found.significant) == (3 - 12, (-9, -9), True)
+
+
 def test_the_verdict_is_the_seeds_to_the_bit():
     rng = np.random.default_rng(6)
     sets = drawn(rng, 31), drawn(rng, 31), drawn(rng, 31)
