@@ -102,7 +102,7 @@ class AugmentConfig(Section):
     cutout: Annotated[float, Field(ge=0, le=1, description="side, as a share of the frame")] = 0.5
 
 
-_DISTANCES = frozenset({"fvd", "fvd_n", "kvd", "motion_distance_db"})
+_DISTANCES = frozenset({"fvd", "kvd", "motion_distance_db"})
 EXTRACTOR_DISTANCE = "fd_"
 """Of the Fréchet distance by an extractor beside I3D, which it names."""
 

@@ -226,16 +226,28 @@ class Publisher:
         """Make known how a checkpoint was judged, or that it was not."""
         committed, report = judgement.committed, judgement.report
         self._held.discard(committed.prefix)
-        score, writer = None, self._open_writer()
+        score = None
         if report is None:
             self._people.warn(str(judgement))
         else:
             self._people.say(str(judgement))
             self._keep_report(committed, report)
             self._log(judgement.figures(), committed.clips_seen)
-            if self._target.best_is_judged:
-                score = report.metrics.get(self._target.keeping.best_metric or "")
-        writer.settle(committed, score, held=frozenset(self._held))
+            score = self._score(committed, report)
+        self._open_writer().settle(committed, score, held=frozenset(self._held))
+
+    def _score(self, committed: Committed, report: EvaluationReport) -> float | None:
+        """The best metric's value, where judging is what finds it out."""
+        metric = self._target.keeping.best_metric
+        if metric is None or not self._target.best_is_judged:
+            return None
+        score = report.metrics.get(metric)
+        if score is None:
+            self._people.warn(
+                f"checkpoint at {committed.clips_seen:,} clips cannot be the best, its {metric} is "
+                f"not known: {'; '.join(report.notes)}"
+            )
+        return score
 
     def _keep_report(self, committed: Committed, report: EvaluationReport) -> None:
         try:

@@ -58,6 +58,7 @@ class Distance:
             metrics={"fvd": abs(generator.clips_seen - 40.0), "recall": 0.5},
             yardsticks={"floor": 1.0},
             protocol=PROTOCOL,
+            notes=("too few",),
             seconds=2.0,
         )
 
@@ -229,6 +230,16 @@ def test_a_failure_is_a_line_and_the_training_goes_on(tmp_path, store):
     assert "checkpoint at 42 clips is not judged: NaN in the features" in messages
     assert best_checkpoint(store, "tiny").checkpoint.clips_seen == 21
     assert _kept(store) == [21, 63, 84]
+
+
+def test_where_the_figure_that_decides_could_not_be_had_it_is_said_and_there_is_no_best(
+    tmp_path, store
+):
+    identity = replace(IDENTITY, best_metric="kvd")
+    messages = Training(tmp_path, Distance(store), identity).run(wait_for_each=True)
+    said = "checkpoint at 84 clips cannot be the best, its kvd is not known: too few"
+    assert said in messages
+    assert best_checkpoint(store, "tiny") is None
 
 
 def test_an_end_that_is_asked_for_drops_what_is_under_way(tmp_path, store):
