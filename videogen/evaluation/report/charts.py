@@ -19,7 +19,9 @@ def _motion(report: EvaluationReport) -> Chart | None:
         "Motion, by how fast it is",
         axis_of("cycles per frame", frequencies, "linear"),
         axis_of(
-            "power of frame differences", (one for power in powers.values() for one in power), "log"
+            "power of frame differences, squared levels",
+            (one for power in powers.values() for one in power),
+            "log",
         ),
         {
             name: (

@@ -32,7 +32,7 @@ _MEDIA_TYPES: Final = {
     ".webm": "video/webm",
 }
 _GROUPS: Final = {
-    "distance": ("fvd", "fvd_infinity", "fvd_n", "kvd"),
+    "distance": ("fvd", "fvd_infinity", "fvd_n", "fvd_n_minus_1", "kvd"),
     "quality and cover": (
         *("precision", "density", "recall", "coverage"),
         *("inception_score", "inception_score_real"),

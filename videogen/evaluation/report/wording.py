@@ -29,6 +29,7 @@ _READINGS: Final = {
         "and only against reports of the same protocol."
     ),
     "fvd_n": "The same, with the other divisor of covariances, for comparison with other tools.",
+    "fvd_n_minus_1": "The same with covariances divided by N-1, for comparison with other reports.",
     "fvd_infinity": (
         "FVD extrapolated to endlessly many clips: most of the bias of small sets is gone."
     ),
@@ -64,6 +65,8 @@ _READINGS: Final = {
 
 def reading(name: str) -> str:
     """How a metric is read, in plain words."""
+    if name.startswith("fd_") and name.endswith("_floor"):
+        return "What that distance is between reals and other reals."
     if name.startswith("fd_"):
         return (
             f"Fréchet distance of the features of {name.removeprefix('fd_')}, lower is better; "

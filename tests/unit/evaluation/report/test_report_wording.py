@@ -1,8 +1,11 @@
 """What is said of figures: where the generator stands, and when to be alarmed."""
 
+import numpy as np
 import pytest
-from some_report import report
+from some_report import PROTOCOL, report
 
+from videogen.evaluation.measure import measure
+from videogen.evaluation.report.page import groups_of
 from videogen.evaluation.report.wording import alarms, fvd_of, reading, spelled, standing
 
 YARDSTICKS = {"floor": 116.0, "shuffled": 205.0, "frozen": 295.0, "blank": 714.0}
@@ -80,3 +83,20 @@ def test_figures_keep_the_digits_that_mean_something(value: float, text: str) ->
 def test_an_optional_extractors_metric_says_whose_it_is() -> None:
     assert "videomae" in reading("fd_videomae")
     assert reading("something new") == ""
+
+
+@pytest.mark.parametrize("covariance", ["n-1", "n"])
+def test_whatever_is_measured_is_explained_and_has_its_place(covariance: str) -> None:
+    rng = np.random.default_rng(0)
+
+    def columns(shift: float) -> dict[str, np.ndarray]:
+        wide = rng.normal(shift, 1, (32, 20)).astype(np.float32)
+        spectra = rng.uniform(1, 2, (32, 8)).astype(np.float32)
+        return {"i3d": wide, "videomae": wide[:, :8], "motion": spectra}
+
+    roles = ("real", "floor", "training", "fake", "shuffled", "frozen", "blank")
+    protocol = PROTOCOL.model_copy(update={"covariance": covariance})
+    found = measure({role: columns(0.2 * i) for i, role in enumerate(roles)}, protocol)  # type: ignore[misc]
+    assert {"fvd", "near_copies", "motion_energy", "precision"} <= set(found.metrics)
+    assert [name for name in found.metrics if not reading(name)] == []
+    assert "other" not in groups_of(found.metrics)
