@@ -16,6 +16,7 @@ from videogen.artifacts import (
     Protocol,
 )
 from videogen.cli import app
+from videogen.config.loading import to_yaml
 from videogen.config.run import RunConfig
 from videogen.config.train import DcganConfig
 from videogen.data.shards.frame_codec import encode_clip
@@ -62,9 +63,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     dataset = _dataset(shop.store, root, config.ingest_digest)
     for seed in (1, 2):
         _register(shop, config, dataset, seed)
-    (root / "config.yaml").write_text(
-        json.dumps(config.model_dump(mode="json", by_alias=True)), encoding="utf-8"
-    )
+    (root / "config.yaml").write_text(to_yaml(config))
     return shop
 
 
@@ -245,6 +244,17 @@ def test_models_are_compared_on_one_set_of_reals_and_nothing_of_it_stays_in_the_
             1,
             "models:/toy/1 was judged on data that is not in",
         ),
+        (
+            ["evaluate", "--model", "downloaded", "--set", "storage.root=elsewhere"],
+            1,
+            "downloaded was judged on data that is not in",
+        ),
+        (["evaluate", "--model", "older"], 2, "older carries a config that this videogen does not"),
+        (
+            ["evaluate", "--model", "alone", "--dry-run"],
+            2,
+            "--dry-run plans the stages of",
+        ),
         (["evaluate", "CONFIG", "--model", "damaged"], 1, "generator.safetensors"),
     ],
 )
@@ -271,6 +281,14 @@ def _bad_models(shop: Shop) -> None:
     _save(Path("damaged"), 3)
     weights = Path("damaged/generator.safetensors")
     weights.write_bytes(weights.read_bytes()[:-100])
+    for name, more in (("downloaded", ""), ("older", "bygone: 1\n")):
+        shutil.copytree("alone", f"{name}/artifacts/generator")
+        documents = Path(name, "artifacts", "documents")
+        documents.mkdir()
+        (documents / "evaluation.json").write_text(
+            json.dumps({"protocol": {"snapshot": "5" * 64, "num_real": 3}})
+        )
+        (documents / "config.yaml").write_text(to_yaml(_config(shop)) + more)
     client = connect(shop.tracking_uri)
     if not client.search_registered_models("name = 'bare'"):
         shutil.copytree("alone", shop.root / "bare" / "artifacts" / "generator")
