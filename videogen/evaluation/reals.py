@@ -4,17 +4,19 @@ Of each clip one random window. A clip's place in the order, and its window, dep
 and the clip's id alone, so growing a dataset changes the sets only where new clips enter them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import UInt8
 
 from videogen.config.evaluate import EvaluateConfig
 from videogen.data.loading.order import RandomKey
 from videogen.data.shards.tar_shard import read_clip_bytes, read_frames
-from videogen.data.snapshots.clip_table import ClipRow
+from videogen.data.snapshots.clip_table import ClipRow, hex_column, rows_of
 from videogen.errors import EvaluationError
 from videogen.storage.base import ObjectStore
 
@@ -45,8 +47,14 @@ class Reals:
     notes: tuple[str, ...]
 
 
-def choose_reals(rows: Sequence[ClipRow], config: EvaluateConfig) -> Reals:
-    """A and B from the clips of a split, by `config`.
+def in_order(clips: pa.Table, seed: int) -> pa.Table:
+    """Rows of clips (`clip_table.SCHEMA`) in the order in which an evaluation takes them."""
+    words = [_word("clip", seed, clip_id) for clip_id in hex_column(clips, "clip_id")]
+    return clips.take(pa.array(np.argsort(np.array(words, np.uint64), kind="stable")))
+
+
+def choose_reals(ordered: pa.Table, config: EvaluateConfig) -> Reals:
+    """A and B from the clips of a split, `in_order`, by `config`.
 
     Where there are fewer than `num_clips`, N is what there is; where there are fewer than 2 N, B
     overlaps A as little as possible and there is no floor. Both are said in the notes.
@@ -55,43 +63,40 @@ def choose_reals(rows: Sequence[ClipRow], config: EvaluateConfig) -> Reals:
         EvaluationError: fewer than two clips are long enough.
     """
     span = _span(config)
-    long_enough = [row for row in rows if row.frames >= span]
-    if len(long_enough) < _MIN_CLIPS:
+    usable = _long_enough(ordered, span)
+    if len(usable) < _MIN_CLIPS:
         raise EvaluationError(
-            f"split {config.split} has {len(long_enough)} clips of {span} frames or more (of "
-            f"{len(rows)}): evaluate needs at least {_MIN_CLIPS}; ingest more videos, set "
+            f"split {config.split} has {len(usable)} clips of {span} frames or more (of "
+            f"{len(ordered)}): evaluate needs at least {_MIN_CLIPS}; ingest more videos, set "
             "evaluate.split=all or lower evaluate.num_frames"
         )
-    ordered = _ordered(long_enough, config.seed)
-    num = min(config.num_clips, len(ordered))
-    disjoint = len(ordered) >= 2 * num
+    num = min(config.num_clips, len(usable))
+    disjoint = len(usable) >= 2 * num
+    a = _windows(usable.slice(0, num), config)
     return Reals(
-        a=tuple(_window(row, config, span) for row in ordered[:num]),
-        b=tuple(_window(row, config, span) for row in ordered[-num:][:num])
-        if not disjoint
-        else tuple(_window(row, config, span) for row in ordered[num : 2 * num]),
+        a=a,
+        b=_windows(usable.slice(num if disjoint else len(usable) - num, num), config),
         disjoint=disjoint,
-        codec=ordered[0].codec,
-        notes=tuple(_notes(len(rows), len(ordered), num, config)),
+        codec=a[0].row.codec,
+        notes=tuple(_notes(len(ordered), len(usable), num, config)),
     )
 
 
 def choose_training(
-    rows: Sequence[ClipRow], config: EvaluateConfig
+    ordered: pa.Table, config: EvaluateConfig
 ) -> tuple[tuple[RealClip, ...], tuple[str, ...]]:
     """Up to `training_clips` windows of the train split's clips, and what is to be said of them.
 
-    The order and the windows are those of `choose_reals`: where that is asked for the train split
-    too, its clips come first.
+    Order and windows are those of `choose_reals`: where that is asked for the train split too, its
+    clips come first.
     """
-    span = _span(config)
-    ordered = _ordered([row for row in rows if row.frames >= span], config.seed)
-    chosen = tuple(_window(row, config, span) for row in ordered[: config.training_clips])
-    if len(chosen) == len(rows):
+    usable = _long_enough(ordered, _span(config))
+    chosen = _windows(usable.slice(0, config.training_clips), config)
+    if not chosen or len(chosen) == len(ordered):
         return chosen, ()
     note = (
         f"near-copies were looked for among {len(chosen):,} windows, one of a clip, of "
-        f"{len(rows):,} training clips"
+        f"{len(ordered):,} training clips"
     )
     return chosen, (note,)
 
@@ -119,14 +124,21 @@ def _span(config: EvaluateConfig) -> int:
     return (config.num_frames - 1) * config.frame_stride + 1
 
 
-def _ordered(rows: Sequence[ClipRow], seed: int) -> list[ClipRow]:
-    return sorted(rows, key=lambda row: _word("clip", seed, row.clip_id))
+def _long_enough(clips: pa.Table, span: int) -> pa.Table:
+    return clips.filter(pc.greater_equal(clips.column("frames"), span))
 
 
-def _window(row: ClipRow, config: EvaluateConfig, span: int) -> RealClip:
-    starts = row.frames - span + 1
-    start = (_word("window", config.seed, row.clip_id) * starts) >> _WORD_BITS
-    return RealClip(row, start, config.frame_stride, config.num_frames)
+def _windows(clips: pa.Table, config: EvaluateConfig) -> tuple[RealClip, ...]:
+    """One of each clip."""
+    span, rows = _span(config), rows_of(clips)
+    starts = [
+        (_word("window", config.seed, row.clip_id) * (row.frames - span + 1)) >> _WORD_BITS
+        for row in rows
+    ]
+    return tuple(
+        RealClip(row, start, config.frame_stride, config.num_frames)
+        for row, start in zip(rows, starts, strict=True)
+    )
 
 
 def _word(purpose: str, seed: int, clip_id: str) -> int:

@@ -1,6 +1,6 @@
 """What generators are judged on: windows of real clips, and the protocol that they stand for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from videogen.artifacts import GeneratorRef, Protocol
 from videogen.config.evaluate import EvaluateConfig
@@ -9,7 +9,7 @@ from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import EvaluationError
 from videogen.evaluation.extractors.weights import EXTRACTOR, I3D_KINETICS
 from videogen.evaluation.protocol_name import ProtocolName
-from videogen.evaluation.reals import RealClip, Reals, choose_reals, choose_training
+from videogen.evaluation.reals import RealClip, Reals, choose_reals, choose_training, in_order
 from videogen.storage.base import ObjectStore
 
 
@@ -41,11 +41,13 @@ def choose_setting(
         EvaluationError: fewer than two clips are long enough.
         VideogenError: the snapshot cannot be read.
     """
-    clips = load_snapshot(store, dataset, snapshot)
-    rows = clips.rows(config.split)
-    reals = choose_reals(rows, config)
-    train = rows if config.split == "train" else clips.rows("train")
-    training, notes = choose_training(train, config)
+    found = load_snapshot(store, dataset, snapshot)
+    if config.training_clips and config.split != "train":
+        ordered = replace(found, clips=in_order(found.clips, config.seed))
+    else:  # ordering a million clips takes seconds
+        ordered = replace(found, clips=in_order(found.table(config.split), config.seed))
+    reals = choose_reals(ordered.table(config.split), config)
+    training, notes = choose_training(ordered.table("train"), config)
     protocol = _protocol(config, reals, snapshot, len(training))
     return Setting(dataset, config, reals, training, protocol, (*reals.notes, *notes))
 

@@ -3,9 +3,10 @@ import hashlib
 import pytest
 
 from videogen.config.evaluate import EvaluateConfig
-from videogen.data.snapshots.clip_table import ClipRow
+from videogen.data.snapshots.clip_table import ClipRow, table_of
 from videogen.errors import EvaluationError
-from videogen.evaluation.reals import choose_reals
+from videogen.evaluation.reals import choose_reals as choose_from_table
+from videogen.evaluation.reals import choose_training, in_order
 
 
 def row(index, frames=40):
@@ -22,6 +23,10 @@ ROWS = [row(index) for index in range(50)]
 
 def config(**changes):
     return EvaluateConfig(num_clips=20, num_frames=16, **changes)
+
+
+def choose_reals(rows, config):
+    return choose_from_table(in_order(table_of(rows), config.seed), config)
 
 
 def test_the_two_sets_are_disjoint_and_of_the_size_asked_for():
@@ -77,3 +82,18 @@ def test_clips_shorter_than_the_window_are_left_out_and_counted():
 def test_a_split_without_enough_clips_is_refused():
     with pytest.raises(EvaluationError, match="split holdout has 1 clips"):
         choose_reals(ROWS[:1], config(split="holdout"))
+
+
+def test_training_clips_begin_with_the_sets_and_have_their_windows():
+    reals = choose_reals(ROWS, config())
+    ordered = in_order(table_of(ROWS), 0)
+    training, notes = choose_training(ordered, config(training_clips=45))
+    assert training[:40] == (*reals.a, *reals.b)
+    assert len(training) == 45
+    assert notes == (
+        "near-copies were looked for among 45 windows, one of a clip, of 50 training clips",
+    )
+    everything, notes = choose_training(ordered, config(training_clips=4096))
+    assert len(everything) == 50
+    assert notes == ()
+    assert choose_training(ordered, config(training_clips=0)) == ((), ())
