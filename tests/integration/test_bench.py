@@ -108,21 +108,21 @@ def test_evaluations_are_measured_first_and_cached_and_in_bf16(
         num_frames=9,
         memory_frames=(9,),
         memory_clips=(2, 6),
-        evaluation_clips=4,
+        evaluation_clips=2,
     )
     report = asdict(bench_features(bench, Settings.from_environment(), silent))
     assert json.loads(json.dumps(report)) == report
     figures, ratios = report["figures"], report["ratios"]
     rates = {name: figures[f"{name}_clips_per_s"] for name in ("eager", "fp32", "bf16")}
-    assert ratios["vs_eager"] == pytest.approx(rates["fp32"] / rates["eager"], abs=2e-3)
-    assert ratios["bf16_vs_fp32"] == pytest.approx(rates["bf16"] / rates["fp32"], abs=2e-3)
+    assert ratios["vs_eager"] == pytest.approx(rates["fp32"] / rates["eager"], rel=0.01)
+    assert ratios["bf16_vs_fp32"] == pytest.approx(rates["bf16"] / rates["fp32"], rel=0.01)
     assert 0 < figures["max_logit_difference"] < 1e-4
-    assert (figures["evaluation_first_clips"], figures["evaluation_cached_clips"]) == (24, 4)
+    assert (figures["evaluation_first_clips"], figures["evaluation_cached_clips"]) == (12, 2)
     assert ratios["cached_clips_per_fake"] == 1.0
     for name in ("near", "far"):
         exact, rough = figures[f"fvd_{name}_fp32"], figures[f"fvd_{name}_bf16"]
         assert ratios[f"bf16_fvd_error_{name}"] == pytest.approx(abs(rough / exact - 1), abs=1e-4)
         assert 0 < ratios[f"bf16_fvd_error_{name}"] < 0.1
-    # Four more clips at 224 px are 24 MB a step of the stem; kept, they would be seen.
-    assert figures["memory_growth_bytes_9f"] < 60 << 20
+    # At 224 px, the frames of four more clips are 22 MB, what the stem makes of them 128 MB.
+    assert figures["memory_growth_bytes_9f"] < 40 << 20
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from videogen.config.evaluate import EvaluateConfig
 from videogen.config.run import RunConfig
 from videogen.config.sections import IngestConfig, StorageConfig
 from videogen.config.settings import Settings
-from videogen.config.train import R3ganVConfig
+from videogen.config.train import R3ganVConfig, TrainConfig
 from videogen.data.video.synthetic import FPS, write_samples
 from videogen.evaluation.extraction import Source, batches_of, extract
 from videogen.evaluation.extractors.weights import weights_dir
@@ -109,7 +109,10 @@ def _shapes(
         max_clip_frames=num_frames,
         holdout_fraction=0.0,
     )
-    return ingest(RunConfig(name="shapes", storage=storage, ingest=settings), store, Here(), silent)
+    run = RunConfig(
+        name="shapes", storage=storage, ingest=settings, train=TrainConfig(num_frames=num_frames)
+    )
+    return ingest(run, store, Here(), silent)
 
 
 def _untrained(num_frames: int, scratch: Path, store: ObjectStore) -> GeneratorRef:
