@@ -25,12 +25,7 @@ from videogen.evaluation.report.wording import (
     standing,
 )
 
-_MEDIA_TYPES: Final = {
-    ".png": "image/png",
-    ".gif": "image/gif",
-    ".mp4": "video/mp4",
-    ".webm": "video/webm",
-}
+_MEDIA_TYPES: Final = {".png": "image/png", ".mp4": "video/mp4"}
 _GROUPS: Final = {
     "distance": ("fvd", "fvd_infinity", "fvd_n", "fvd_n_minus_1", "kvd"),
     "quality and cover": (
@@ -127,7 +122,7 @@ def protocol_rows(protocol: Protocol) -> dict[str, str]:
 
 
 def embedded(pictures: Mapping[str, bytes]) -> dict[str, str]:
-    """Data URIs by file name; what no browser shows is left out."""
+    """Data URIs by file name, of those kinds that pages show."""
     kinds = {name: _MEDIA_TYPES.get(PurePosixPath(name).suffix) for name in pictures}
     return {
         name: f"data:{kind};base64,{base64.b64encode(pictures[name]).decode()}"
