@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from videogen.artifacts import DatasetRef
 from videogen.cli.services import Services, connect
@@ -81,7 +82,7 @@ def open_models(
             files.append(_find(model, services, place))
         progress(ProgressEvent("models", len(models), len(models), "models"))
         _require_different(models, files)
-        chosen = given or _carried(files, overrides)
+        chosen = given or carried_config(files, overrides)
         if given is None and chosen.storage != _where_alone(overrides).storage:
             services = borrowed.enter_context(connect(chosen, settings, progress))
         dataset = _dataset(chosen, services, None if given else _judged(files))
@@ -139,14 +140,22 @@ def _protocol(files: "ModelFiles") -> Mapping[str, Any]:
     return dict(json.loads(report.read_text())["protocol"])
 
 
-def _carried(files: "Sequence[ModelFiles]", overrides: Sequence[str]) -> RunConfig:
-    """The config that a model carries, to be run here, by the protocol that it was judged by."""
+def carried_config(files: "Sequence[ModelFiles]", overrides: Sequence[str]) -> RunConfig:
+    """The config of the first model that was judged, to be run here by the protocol of that time.
+
+    Where it ran, and the port that an embedded S3 had then, are not carried over.
+
+    Raises:
+        ConfigError: no model was judged, it carries no config, or none that can be read.
+    """
     judged = _judged(files)
     path = judged.documents / "config.yaml" if judged.documents else None
     if path is None or not path.is_file():
         raise ConfigError(f"{judged.uri} carries no config.yaml: name a config to judge it by")
     document = read_document(path)
     document.pop("execution", None)
+    if _is_embedded(document.get("storage") or {}):
+        del document["storage"]
     protocol = _protocol(judged)
     known = {key: protocol[name] for name, key in _OF_PROTOCOL.items() if name in protocol}
     document["evaluate"] = {**document.get("evaluate", {}), **known}
@@ -159,6 +168,15 @@ def _carried(files: "Sequence[ModelFiles]", overrides: Sequence[str]) -> RunConf
             "to judge it by"
         ) from error
     return build_config(apply_overrides(document, overrides))
+
+
+def _is_embedded(storage: Mapping[str, Any]) -> bool:
+    """Whether a section storage was filled in with the embedded S3 of some machine."""
+    from videogen.stack.seaweedfs import ROOT
+    from videogen.stack.service import LOOPBACK
+
+    host = urlsplit(storage.get("endpoint_url") or "").hostname
+    return storage.get("root") == ROOT and host == LOOPBACK
 
 
 def _dataset(config: RunConfig, services: Services, judged: "ModelFiles | None") -> DatasetRef:
