@@ -17,7 +17,7 @@ from videogen.evaluation.features import Columns, Role
 from videogen.evaluation.judging import take_features
 from videogen.evaluation.setting import choose_setting
 from videogen.evaluation.workers import OneProcess
-from videogen.progress import ProgressEvent, silent
+from videogen.progress import ProgressEvent
 from videogen.storage.local import LocalStore
 
 pytestmark = pytest.mark.integration
@@ -52,8 +52,10 @@ def evaluator(root: Path, snapshot: str, number: int, stop_at: str = "") -> None
     (root / f"ready-{number}").touch()
     while not (root / "go").exists():
         time.sleep(0.01)
-    features = take_features(toy_generator(store), setting, toy_means(store, workers, silent))
-    document = {"clips": workers.clips, "digest": digest(features)}
+    told: list[ProgressEvent] = []
+    features = take_features(toy_generator(store), setting, toy_means(store, workers, told.append))
+    last = [told[-1].done, told[-1].total]
+    document = {"clips": workers.clips, "digest": digest(features), "last": last}
     (root / f"done-{number}").write_text(json.dumps(document))
 
 
@@ -107,6 +109,7 @@ def test_concurrent_evaluators_split_the_work_and_none_is_done_twice(root, place
     clips = [Counter(one["clips"]) for one in told]
     assert clips[0] + clips[1] == {**ONCE, "fake": 2 * NUM}
     assert told[0]["digest"] == told[1]["digest"]
+    assert all(done == total for done, total in (one["last"] for one in told))
     assert all(one.keys() - {"fake"} for one in clips)  # each had a share
 
 

@@ -74,9 +74,12 @@ def take_all(
         open_generator(means.storage, generator)
     fetch_extractors(setting.config.extractors, means.settings, means.progress)
     taking = _Taking(setting, means)
-    taking.total = taking.num_missing() + len(generators) * setting.num_clips
+    missing = taking.num_missing()
+    taking.total = missing + len(generators) * setting.num_clips
     taking.tell(0)
     reference = taking.reference()
+    if taking.done < missing:  # others took them meanwhile
+        taking.tell(missing - taking.done)
     return [{**reference, "fake": taking.fakes(generator)} for generator in generators]
 
 
@@ -171,7 +174,6 @@ class _Taking:
                 except LeaseHeldError as error:
                     return f"waiting for the features of {role} clips: {error}"
             if self._look(role):
-                self.tell(num)
                 return None
             missing = tuple(set(self._entries(role)) - set(self.found[role]))
             for name, values in self._compute(role, tuple(sorted(missing)), num).items():
