@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from videogen.artifacts import ComparedModel, ComparisonReport
@@ -121,7 +122,7 @@ def _print_table(report: ComparisonReport) -> None:
     table = Table(box=None, pad_edge=False, title=report.protocol.name, title_justify="left")
     table.add_column("")
     for model in report.models:
-        table.add_column(model.model, justify="right", overflow="fold")
+        table.add_column(escape(model.model), justify="right", overflow="fold")
     for metric in _FIRST:
         if any(metric in model.metrics for model in report.models):
             table.add_row(metric, *(_figure(model, metric) for model in report.models))
