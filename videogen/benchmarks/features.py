@@ -38,11 +38,11 @@ class FeaturesBench:
     """How much to measure."""
 
     turns: int = 3
-    clips: int = 8
+    clips: int = 6
     """A turn."""
     num_frames: int = 16
     memory_frames: tuple[int, ...] = (16, 128)
-    memory_clips: tuple[int, int] = (2, 8)
+    memory_clips: tuple[int, int] = (2, 6)
     """First so many, then so many more."""
     evaluation_clips: int = 256
 
