@@ -1,5 +1,6 @@
 """The whole road on the `smoke` preset: interrupted, resumed, reused, loaded, drawn from."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -43,7 +44,11 @@ def test_the_road_from_videos_to_a_generator_that_anyone_can_load(workplace: Wor
     assert first.returncode == 130, first.stderr
     assert workplace.processes() == []
 
-    document = workplace.json("run", "smoke")
+    online = [f"train.online_evaluation.{key}" for key in ("interval_clips=32", "num_clips=4")]
+    second = workplace.run("run", "smoke", "--json", *(w for one in online for w in ("--set", one)))
+    assert second.returncode == 0, second.stderr
+    assert "checkpoint at 64 clips: fvd4_16f " in second.stderr
+    document = json.loads(second.stdout)
     stages = document["stages"]
     assert list(stages) == ["ingest", "train", "evaluate", "register"]
     assert stages["ingest"]["artifact"]["new_sources"] == 0
