@@ -43,7 +43,7 @@ class EvaluateConfig(Section):
     training_clips: Annotated[
         int,
         Field(ge=0, description="of the train split, among which near-copies are looked for"),
-    ] = 4096
+    ] = 1024
     extractors: tuple[ExtractorConfig, ...] = ()
     batch_size: Annotated[
         int, Field(ge=2, multiple_of=2, json_schema_extra=UNHASHED, description="clips in memory")
