@@ -3,18 +3,24 @@
 Pure, and deliberately strict. The first model is judged on absolute thresholds. A later one takes
 the champion's place only where it meets them too, both were measured by the very same protocol
 (extractor, counts, split, seed and snapshot) and its FVD is lower: an FVD against other reals is
-another number. All else stays a challenger, which a person may promote.
+another number. What a protocol says of figures beside FVD does not count. All else stays a
+challenger, which a person may promote.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from videogen.artifacts import EvaluationReport
 from videogen.config.sections import RegisterConfig
 
 Role = Literal["champion", "challenger"]
+
+_BESIDE_FVD: Final = frozenset({"neighbours", "num_training", "extractors"})
+"""Fields of a protocol that FVD does not depend on."""
+_UNSAID: Final[Mapping[str, object]] = {"precision": "fp32"}
+"""What held before protocols said so."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,9 @@ def _absolute(
 
 def _relative(candidate: Judged, champion: Judged) -> tuple[str, ...]:
     """Why the candidate does not replace the champion; nothing where it does."""
-    names = sorted({*candidate.protocol, *champion.protocol})
-    different = [
-        name for name in names if candidate.protocol.get(name) != champion.protocol.get(name)
-    ]
+    of_candidate, of_champion = ({**_UNSAID, **one.protocol} for one in (candidate, champion))
+    names = sorted({*of_candidate, *of_champion} - _BESIDE_FVD)
+    different = [name for name in names if of_candidate.get(name) != of_champion.get(name)]
     reason = ""
     if not math.isfinite(champion.fvd):
         reason = "the champion has no recorded FVD; promote by hand if this one is better"

@@ -69,3 +69,12 @@ def test_a_better_figure_of_another_kind_does_not_count(champion: Judged, reason
     decision = decide(BETTER, champion, THRESHOLDS)
     assert decision.role == "challenger"
     assert reason in decision.reasons[-1]
+
+
+def test_what_fvd_does_not_depend_on_keeps_no_candidate_from_the_champions_place() -> None:
+    """Nor does what an older videogen did not say: its features were all fp32."""
+    beside = {"neighbours": 7, "num_training": 64, "extractors": {"mae": "a" * 64}}
+    told = replace(BETTER, protocol={**GOOD.protocol, "precision": "fp32", **beside})
+    assert decide(told, GOOD, THRESHOLDS).role == "champion"
+    rough = replace(told, protocol={**told.protocol, "precision": "bf16"})
+    assert "another protocol (precision)" in decide(rough, GOOD, THRESHOLDS).reasons[-1]
