@@ -136,6 +136,8 @@ def test_a_purge_leaves_no_byte_under_any_version(keeper: Keeper, footage: Foota
         key=lambda one: load_snapshot(keeper.store, "d", one).document.clips,
     )
     shown = evaluated(keeper.store, "nightly", snapshot)
+    with hold_lease(keeper.store, "stopped", DataUse("d", snapshot)):
+        keeper.store.put("runs/stopped/evaluation/abc/real.mp4", pictures("gone", 0).tobytes())
     others = evaluated(keeper.store, "elsewhere", "9" * 64)
     for key in others:
         keeper.store.put(key, b"shows something else")

@@ -124,13 +124,14 @@ def _stale(store: ObjectStore, dataset: str, held: Holdings) -> Iterator[SourceR
 def _shown(store: ObjectStore, snapshots: Collection[str], runs: Sequence[RunUse]) -> Iterator[str]:
     """Features of the clips, and the sheets and previews of evaluations that may show them.
 
-    What is below a run's `evaluation/` does not say what it shows: the results of the run do.
+    What is below a run's `evaluation/` does not say what it shows: the results of the run do, and
+    its lease where the evaluation was interrupted.
     """
     for extractor in store.children(_FEATURES):
         for snapshot in snapshots:
             found = store.list(f"{_FEATURES}{extractor}/{snapshot}/")
             yield from (info.key for info in found)
     for run in runs:
-        if run.stages_with(snapshots):
+        if run.stages_with(snapshots) or run.begun in snapshots:
             yield from run.previews
             yield from (info.key for info in store.list(f"runs/{run.run_id}/evaluation/"))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from videogen.config.run import Stage
 from videogen.errors import LeaseHeldError
 from videogen.runs.handle import RunHandle
-from videogen.runs.lease import LiveLease, live_leases
+from videogen.runs.lease import LiveLease, last_use, live_leases
 from videogen.storage.base import ObjectStore
 
 _THREADS = 16
@@ -23,6 +23,8 @@ class RunUse:
     snapshots: Mapping[Stage, str]
     previews: tuple[str, ...] = field(default=())
     """Keys of the files that its evaluation shows."""
+    begun: str | None = None
+    """The snapshot that its newest stage worked with, whether or not that was finished."""
 
     def stages_with(self, snapshots: Collection[str]) -> tuple[Stage, ...]:
         """The stages that worked with any of these."""
@@ -43,10 +45,13 @@ class Tracked(Protocol):
 
 
 def run_uses(store: ObjectStore) -> Iterator[RunUse]:
-    """All runs whose stages name a snapshot. Raises `CorruptObjectError` for a damaged result."""
+    """All runs whose stages name a snapshot, or began with one.
+
+    Raises `CorruptObjectError` for a damaged result or lease.
+    """
     with ThreadPoolExecutor(_THREADS) as threads:
         for use in threads.map(lambda run_id: _use_of(store, run_id), store.children("runs/")):
-            if use.snapshots:
+            if use.snapshots or use.begun:
                 yield use
 
 
@@ -89,4 +94,5 @@ def _use_of(store: ObjectStore, run_id: str) -> RunUse:
         if snapshot:
             found[stage] = str(snapshot)
         previews += tuple((artifact.get("previews") or {}).values())
-    return RunUse(run_id, found, previews)
+    use = last_use(store, run_id)
+    return RunUse(run_id, found, previews, None if use is None else use.snapshot)

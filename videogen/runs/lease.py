@@ -176,6 +176,17 @@ def live_leases(store: ObjectStore) -> Iterator[LiveLease]:
             yield LiveLease(run_id, claim.host, claim.pid, claim.use)
 
 
+def last_use(store: ObjectStore, run_id: str) -> DataUse | None:
+    """What the run's newest owner does with data, or did; None where none said so.
+
+    Raises `CorruptObjectError` for an object that is no lease.
+    """
+    try:
+        return _Claim.parse(store.get(_key(run_id)), _key(run_id)).use
+    except ObjectMissingError:
+        return None
+
+
 def _key(run_id: str) -> str:
     return f"runs/{run_id}/lease"
 
