@@ -31,6 +31,8 @@ Columns = Mapping[str, Column]
 of each is of the same clip."""
 
 FORMAT_VERSION: Final = 2
+"""Count on where the same clips get other values of I3D: by its code, or that of preprocessing and
+of yardsticks. Else features of the code before are taken for today's."""
 _VALUES: Final = "values"
 _DIGEST: Final = "digest"
 _NOT_OF_WINDOWS: Final = frozenset(

@@ -238,11 +238,14 @@ class _Sheet:
         return self.features.get(role, {}).get(column)
 
 
-def bias_notes(num: int, width: int) -> tuple[str, ...]:
-    """What must be known of a Frechet distance of `num` clips a side with `width` features."""
+def bias_notes(num: int, width: int, beside: str = "yardsticks") -> tuple[str, ...]:
+    """What must be known of FVD with `num` clips a side and `width` features.
+
+    `beside` names what stands beside it, to be compared with.
+    """
     if num >= _TRUSTED_CLIPS:
         return ()
-    against = "compare it with the yardsticks and with reports of the same protocol only"
+    against = f"compare it with the {beside} and with values of the same protocol only"
     if num > width:
         return (f"FVD is biased upwards at N = {num}: {against}",)
     singular = (

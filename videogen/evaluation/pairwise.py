@@ -14,16 +14,16 @@ from videogen.config.settings import Settings
 from videogen.errors import EvaluationError
 from videogen.evaluation.clip_files import ClipSet, Window, array_clips, open_clips
 from videogen.evaluation.extractors.extractor import Extractor, best_device
+from videogen.evaluation.extractors.i3d import NUM_LOGITS
 from videogen.evaluation.extractors.opening import open_i3d
 from videogen.evaluation.extractors.weights import EXTRACTOR, I3D_KINETICS, fetch_i3d, weights_dir
+from videogen.evaluation.measure import bias_notes
 from videogen.evaluation.metrics.frechet import Covariance, frechet_distance, frechet_influences
 from videogen.evaluation.metrics.intervals import frechet_interval
 from videogen.evaluation.protocol_name import ProtocolName
 from videogen.progress import Progress, ProgressEvent, silent
 
 _BATCH_SIZE: Final = 8
-_NUM_FEATURES: Final = 400
-_TRUSTED_CLIPS: Final = 2048
 
 Clips = str | Path | UInt8[np.ndarray, "n t h w c"]
 Logits = Float[np.ndarray, "n 400"]
@@ -120,7 +120,7 @@ def fvd(
             *clips_b.notes,
             *_notes(clips_a, clips_b, asked.num_clips),
             *(() if has_floor else (_no_floor(clips_a.num, num_b),)),
-            *_cautions(min(num_a, num_b)),
+            *bias_notes(min(num_a, num_b), NUM_LOGITS, beside="floor"),
         ),
     )
 
@@ -199,19 +199,6 @@ def _notes(a: ClipSet, b: ClipSet, num_clips: int | None) -> Sequence[str]:
 
 def _no_floor(num_a: int, num: int) -> str:
     return f"no floor: A has {num_a} clips; two disjoint sets of {num}, as of B, need {2 * num}"
-
-
-def _cautions(num: int) -> Sequence[str]:
-    """What to know of a distance between sets of which the smaller has `num` clips."""
-    if num >= _TRUSTED_CLIPS:
-        return ()
-    against = "compare it with the floor and with values of the same protocol only"
-    if num > _NUM_FEATURES:
-        return (f"FVD is biased upwards at N = {num}: {against}",)
-    why = (
-        f"{num} clips are too few for covariances of {_NUM_FEATURES} features: FVD is far too high"
-    )
-    return (f"{why} (two Gaussians at a true distance of 4.0 measure 300 at N = 256): {against}",)
 
 
 def _protocol(a: tuple[ClipSet, int], b: tuple[ClipSet, int], asked: PairProtocol) -> Protocol:

@@ -72,7 +72,8 @@ def test_what_makes_a_distance_doubtful_is_said_with_its_numbers(settings):
     notes = "\n".join(found.notes)
     assert "no floor: A has 3 clips; two disjoint sets of 3, as of B, need 6" in notes
     assert "64 clips a side were asked for, A has 3: all were used" in notes
-    assert "3 clips are too few for covariances of 400 features" in notes
+    assert "3 clips a side are no more than its 400 features" in notes
+    assert "compare it with the floor and" in notes
     n = fvd(clips, clips[:2], settings, PairProtocol(covariance="n"))
     assert n.protocol["covariance"] == "n"
     assert n.value < fvd(clips, clips[:2], settings).value
