@@ -215,6 +215,7 @@ def test_models_are_compared_on_one_set_of_reals_and_nothing_of_it_stays_in_the_
     assert one.difference == pytest.approx(first.metrics["fvd"] - second.metrics["fvd"])
     same = by_pair["models:/toy/1", "copied"]
     assert (same.difference, same.p_value, same.better) == (0, 1, None)
+    assert report.notes[-1].startswith("3 pairs were tested, each by itself")
 
     assert {path.name for path in Path("compared").iterdir()} == {
         "comparison.html", "comparison.json", "sheet.png",

@@ -42,16 +42,17 @@ def compare(generators: Sequence[GeneratorRef], setting: Setting, means: Means) 
         report_of(generator, setting, one, started)
         for generator, one in zip(generators, features, strict=True)
     ]
+    differences = tuple(_differences(generators, features, setting))
     shared = [note for note in reports[0].notes if all(note in one.notes for one in reports)]
     return ComparisonReport(
         models=tuple(
             _entry(generator, report, [note for note in report.notes if note not in shared])
             for generator, report in zip(generators, reports, strict=True)
         ),
-        differences=tuple(_differences(generators, features, setting)),
+        differences=differences,
         yardsticks=reports[0].yardsticks,
         protocol=setting.protocol,
-        notes=tuple(shared),
+        notes=(*shared, *_of_many(differences)),
         seconds=time.monotonic() - started,
     )
 
@@ -94,6 +95,17 @@ def _entry(generator: GeneratorRef, report: EvaluationReport, own: Sequence[str]
         intervals=report.intervals,
         notes=tuple(own),
     )
+
+
+def _of_many(differences: Sequence[ModelDifference]) -> tuple[str, ...]:
+    """What is to be said where more than one pair was looked at."""
+    if len(differences) < 2:  # noqa: PLR2004 - more than one
+        return ()
+    note = (
+        f"{len(differences)} pairs were tested, each by itself: of equally good models about one "
+        "pair in twenty is told apart by chance"
+    )
+    return (note,)
 
 
 def _pairs(num: int) -> Iterator[tuple[int, int]]:

@@ -38,13 +38,19 @@ def evaluate(  # noqa: PLR0913 - a stage's surroundings
     means = Means(store, storage, cluster, progress, settings)
     setting = choose_setting(store, dataset.dataset, dataset.snapshot, config.evaluate)
     report = judge(generator, setting, means)
-    protocol = setting.protocol
-    made_of = {"protocol": protocol.model_dump(), "checkpoint": generator.manifest_sha256}
-    prefix = f"runs/{generator.run_id}/evaluation/{digest_of(made_of)[:12]}"
     preview = preview_of(report, generator, setting, means)
-    report = publish(report, preview, store, prefix, tracker)
+    report = publish(report, preview, store, _place_of(report, generator.run_id), tracker)
     _log(report, tracker, generator.clips_seen)
     return report
+
+
+def _place_of(report: EvaluationReport, run_id: str) -> str:
+    """Where its files lie: by all that it says but the time, so no other report's take their place.
+
+    Another evaluation of the same generator may measure otherwise, with newer code for instance.
+    """
+    said = report.model_dump(mode="json", exclude={"seconds", "previews"})
+    return f"runs/{run_id}/evaluation/{digest_of(said)[:12]}"
 
 
 def _log(report: EvaluationReport, tracker: Tracker, clips_seen: int) -> None:

@@ -1,8 +1,10 @@
 """The stage with the real weights and a real generator, on one process."""
 
 import json
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from judged_toy import MODEL, toy_config, toy_dataset, toy_generator
@@ -13,7 +15,9 @@ from videogen.config.sections import IngestConfig
 from videogen.config.settings import Settings
 from videogen.config.train import TrainConfig
 from videogen.errors import CorruptObjectError, EvaluationError
-from videogen.evaluation.stage import evaluate
+from videogen.evaluation.setting import choose_setting
+from videogen.evaluation.stage import _place_of, evaluate
+from videogen.evaluation.verdict import report_of
 from videogen.storage.local import LocalStore
 
 pytestmark = pytest.mark.integration
@@ -130,9 +134,21 @@ def test_a_report_is_the_same_in_any_order_of_tasks_and_takes_reals_from_the_sto
 def test_without_twice_the_clips_there_is_no_floor_and_the_notes_say_why(
     store, dataset, checkpoint
 ):
-    report, _, _ = run(store, dataset, checkpoint, Inline(), config_of(num_clips=4))
+    setting = choose_setting(store, dataset.dataset, dataset.snapshot, toy_config(4))
+    rng = np.random.default_rng(0)
+    roles = ("fake", "real", "floor", "shuffled", "frozen", "blank")
+    features = {role: {"i3d": rng.normal(size=(4, 8)).astype(np.float32)} for role in roles}
+    report = report_of(checkpoint, setting, features, time.monotonic())
     assert list(report.yardsticks) == ["shuffled", "frozen", "blank"]
     assert any("no floor" in note for note in report.notes)
+
+
+def test_another_outcome_for_the_same_generator_is_kept_in_another_place(store, dataset):
+    setting = choose_setting(store, dataset.dataset, dataset.snapshot, toy_config(2))
+    one = EvaluationReport(metrics={"fvd": 1.0}, yardsticks={}, protocol=setting.protocol)
+    later = one.model_copy(update={"seconds": 7.0})
+    assert _place_of(one, "r") == _place_of(later, "r")
+    assert _place_of(one, "r") != _place_of(one.model_copy(update={"metrics": {"fvd": 2.0}}), "r")
 
 
 def test_a_checkpoint_that_is_not_the_one_named_is_refused(store, dataset, checkpoint):
