@@ -44,7 +44,8 @@ check: install
 	@$(BIN)/pytest -q tests/test_architecture.py
 
 test: check
-	$(BIN)/pytest --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit --numprocesses 2 --dist loadfile --durations=5
+	$(BIN)/pytest tests/integration tests/e2e --durations=10
 
 mutations: install
 	@$(BIN)/python tests/mutations/run.py
