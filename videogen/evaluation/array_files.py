@@ -19,6 +19,7 @@ _VERSION_1: Final = (1, 0)
 _NOT_AN_ARRAY: Final = (
     OSError,
     ValueError,
+    OverflowError,  # of a header that names a negative or an impossible size
     EOFError,
     zipfile.BadZipFile,
     zlib.error,

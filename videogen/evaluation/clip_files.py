@@ -72,8 +72,10 @@ def open_clips(spec: str | Path, window: Window) -> ClipSet:
     name = shown(str(spec))
     path, key = Path(spec), None
     if not path.exists() and ".npz:" in str(spec):
-        stem, _, key = str(spec).rpartition(":")
-        path = Path(stem)
+        stem, _, key = str(spec).partition(".npz:")
+        path = Path(f"{stem}.npz")
+    if not str(spec):
+        raise EvaluationError("an empty name: give a directory of videos, .npy or .npz")
     if path.is_dir():
         return _open_directory(path, window)
     if not path.exists():

@@ -32,7 +32,8 @@ def test_arrays_are_read_whole_or_in_part_and_by_key(tmp_path):
     np.save(tmp_path / "a.npy", CLIPS)
     np.savez(tmp_path / "b.npz", only=CLIPS)
     np.savez(tmp_path / "c.npz", one=CLIPS[:2], two=CLIPS)
-    for spec in ("a.npy", "b.npz", "c.npz:two"):
+    np.savez(tmp_path / "d.npz", **{"one:two": CLIPS, "two": CLIPS[:2]})
+    for spec in ("a.npy", "b.npz", "c.npz:two", "d.npz:one:two"):
         clips = open_clips(str(tmp_path / spec), Window())
         assert (clips.num, clips.shape, clips.codec) == (3, (12, 16, 16), "raw")
         np.testing.assert_array_equal(np.concatenate(list(clips.batches(2))), CLIPS)
@@ -104,6 +105,14 @@ def saved(array):
     return content.getvalue()
 
 
+def sized(*shape):
+    """An array file whose header names that shape, before a few bytes."""
+    content = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(content, header)
+    return content.getvalue() + bytes(99)
+
+
 def mixed_videos(path):
     videos(path, num=2)
     write_video(path / "z.mp4", np.zeros((20, 32, 32, 3), np.uint8), 8)
@@ -134,6 +143,8 @@ BROKEN = {
     "cut.npz": cut_archive,
     "damaged.npz": damaged_archive,
     "cut.npy": lambda path: path.write_bytes(saved(CLIPS)[:-9]),
+    "negative.npy": lambda path: path.write_bytes(sized(-6, 16, 32, 32, 3)),
+    "endless.npy": lambda path: path.write_bytes(sized(10**23, 16, 32, 32, 3)),
     "none.npz": np.savez,
     "text.npy": lambda path: path.write_text("no array"),
     "pickled.npy": lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True),
@@ -152,6 +163,8 @@ BROKEN = {
         ("text.npy", "not a readable array"),
         ("pickled.npy", "not a readable array"),
         ("cut.npy", "not a readable array"),
+        ("negative.npy", "not a readable array"),
+        ("endless.npy", "not a readable array"),
         ("cut.npz", "not a readable array"),
         ("damaged.npz", "not a readable array"),
         ("none.npz", "holds arrays none"),
