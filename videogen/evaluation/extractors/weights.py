@@ -86,9 +86,9 @@ def fetch(source: WeightSource, directory: Path, progress: Progress = silent) ->
     target = directory / source.file_name
     if target.exists():
         try:
-            read_weights(target, source)
-        except EvaluationError:
-            progress(ProgressEvent("weights", message=f"{target} is damaged: fetching it again"))
+            _read(target, source)
+        except EvaluationError as error:
+            progress(ProgressEvent("weights", message=f"{error}: fetching them again"))
         else:
             return target
     try:
@@ -116,15 +116,23 @@ def read_weights(path: Path, source: WeightSource = I3D_KINETICS) -> Arrays:
     Raises:
         EvaluationError: the file is missing, or is not what was converted.
     """
-    mend = "delete it and run `videogen weights fetch i3d`"
+    try:
+        return _read(path, source)
+    except EvaluationError as error:
+        mend = "delete it and run `videogen weights fetch i3d`"
+        raise EvaluationError(f"{error}: {mend}") from error
+
+
+def _read(path: Path, source: WeightSource) -> Arrays:
+    """As `read_weights`; its errors leave open what is done about them."""
     try:
         arrays: Arrays = load_safetensors(path.read_bytes())
     except (OSError, SafetensorError) as error:
-        raise EvaluationError(f"cannot read weights {path}: {error}; {mend}") from error
+        raise EvaluationError(f"cannot read weights {path} ({error})") from error
     found = digest_arrays(arrays)
     if found != source.tensors_sha256:
         raise EvaluationError(
-            f"weights {path} have sha256 {found}, expected {source.tensors_sha256}: {mend}"
+            f"weights {path} have sha256 {found}, expected {source.tensors_sha256}"
         )
     return arrays
 

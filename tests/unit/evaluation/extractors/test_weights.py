@@ -1,6 +1,7 @@
 import hashlib
 import io
 import pickle
+import re
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -83,7 +84,12 @@ def test_a_damaged_cache_is_fetched_again_and_a_good_one_is_not(shelf, tmp_path)
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     with pytest.raises(EvaluationError, match="delete it"):
         read_weights(path, source)
-    fetch(source, tmp_path / "cache")
+    told = []
+    fetch(source, tmp_path / "cache", told.append)
+    assert re.search(
+        rf"{path} have sha256 [0-9a-f]{{64}}, expected {source.tensors_sha256}: fetching",
+        told[0].message,
+    )
     read_weights(path, source)
     (shelf / "toy_weights-1.0.tar.gz").unlink()
     assert fetch(source, tmp_path / "cache") == path
