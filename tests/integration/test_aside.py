@@ -71,7 +71,7 @@ def test_it_runs_at_low_priority_with_one_thread_beside_work_that_takes_every_cp
 
     ((_, (niceness, (item, pid, policy, variables))),) = cluster.map(from_within, [0])
     assert (item, policy) == (7, os.SCHED_IDLE)
-    assert niceness <= 10  # else what is idle gets 8 % of a core that this one wants
+    assert niceness - os.nice(0) <= 10  # else what is idle gets 8 % of a core that this one wants
     assert variables == {
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",

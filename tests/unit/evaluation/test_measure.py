@@ -122,7 +122,8 @@ def test_fvd_is_extrapolated_from_1024_clips_on():
         return {"real": {"i3d": drawn(0, num)}, "fake": {"i3d": drawn(1, num, shift=0.5)}}
 
     assert "fvd_infinity" not in measure(both(1023), protocol()).metrics
-    measured = measure(both(1024), protocol())
+    measured = measure(both(1024), protocol(covariance="n"))
+    assert measured.curves["fvd/value"][0] == pytest.approx(measured.metrics["fvd"])
     assert measured.metrics["fvd_infinity"] == pytest.approx(12 * 0.25, rel=0.15)
     assert measured.curves["fvd/inverse_n"][0] == 1 / 1024
 
@@ -131,6 +132,7 @@ def test_bias_is_spelled_out_where_clips_are_few_and_more_so_below_the_number_of
     assert bias_notes(2048, 400) == ()
     assert "biased upwards at N = 401" in bias_notes(401, 400)[0]
     assert "400 clips a side are no more than its 400 features" in bias_notes(400, 400)[0]
+    assert set(bias_notes(60, 12)) <= set(measure(features(), protocol()).notes)
 
 
 def test_missing_features_are_named():

@@ -10,6 +10,7 @@ from videogen.errors import CorruptObjectError, EvaluationError
 from videogen.evaluation.samples import draw_fakes, open_generator
 from videogen.models.build import build_networks
 from videogen.models.export import GeneratorSpec, save_weights
+from videogen.models.sampling import generate
 from videogen.runs import manifest
 from videogen.storage.local import LocalStore
 
@@ -57,6 +58,14 @@ def test_video_i_depends_on_seed_plus_i_alone(storage, checkpoint):
     shifted = CONFIG.model_copy(update={"seed": 7})
     np.testing.assert_array_equal(draw(storage, checkpoint, shifted, [0], "raw"), alone)
     assert (together[0] != together[1]).any()
+
+
+def test_videos_are_drawn_at_the_stride_of_the_reals(storage, checkpoint):
+    strided = CONFIG.model_copy(update={"frame_stride": 3})
+    (video,) = draw(storage, checkpoint, strided, [2], "raw")
+    generator = open_generator(storage, checkpoint)
+    np.testing.assert_array_equal(video, generate(generator, [7], 9, fps_ratio=3.0)[0])
+    assert (video != draw(storage, checkpoint, CONFIG, [2], "raw")[0]).any()
 
 
 def test_fakes_pass_through_the_codec_of_the_reals(storage, checkpoint):
