@@ -26,7 +26,7 @@ CONFIG = RunConfig(
     name="toy",
     ingest=IngestConfig(min_clip_frames=9),
     train=TrainConfig(model=MODEL, num_frames=9),
-    evaluate=toy_config(4, batch_size=2),
+    evaluate=toy_config(3, batch_size=2),
 )
 
 
@@ -49,7 +49,7 @@ def judged(root: Path, num_workers: int) -> tuple[EvaluationReport, dict[str, by
     events: list[ProgressEvent] = []
     with Cluster(ClusterSpec(num_cpus=num_workers)) as cluster:
         report = evaluate(
-            CONFIG, toy_dataset(store, 8), toy_generator(store), store, notebook, cluster,
+            CONFIG, toy_dataset(store, 6), toy_generator(store), store, notebook, cluster,
             events.append, Settings.from_environment(),
         )  # fmt: skip
     return report, notebook.files, [event.done for event in events if event.unit == "clips"]
@@ -71,4 +71,4 @@ def test_one_and_two_workers_make_the_same_report_and_page_to_the_byte_but_for_t
     kept = EvaluationReport.model_validate_json(files_of_two["evaluation/report.json"])
     same = kept.model_copy(update={"seconds": one.seconds})
     assert same.model_dump_json(indent=2).encode() == files_of_one["evaluation/report.json"]
-    assert counted[-1] == 6 * 4
+    assert counted[-1] == 6 * 3
