@@ -268,3 +268,34 @@ def test_a_sigterm_while_ray_starts_ends_a_process_as_any_other() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert ended.returncode == 77, ended.stderr
+
+
+INTERRUPTED_WHILE_IMPORTING = """
+import signal, sys
+from videogen.execution.ray_session import Cluster, ClusterSpec
+
+class Interruption:
+    came = False
+    def find_spec(self, name, path=None, target=None):
+        if name == "ray._private.state" and not self.came:
+            self.came = True
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interruption())
+try:
+    Cluster(ClusterSpec(num_cpus=1)).connect()
+except KeyboardInterrupt:
+    print("interrupted", sys.meta_path[0].came)
+"""
+
+
+def test_an_interruption_while_ray_is_imported_stays_one():
+    finished = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert finished.stdout == "interrupted True\n", finished.stderr

@@ -22,6 +22,7 @@ from videogen.errors import ServiceError
 from videogen.execution.leftovers import claim_directory
 from videogen.execution.offspring import end, offspring
 from videogen.execution.ray_address import require_answer
+from videogen.execution.uninterrupted import uninterrupted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -210,13 +211,14 @@ class Cluster:
         )
 
     def _init(self, options: dict[str, Any]) -> None:
-        import ray  # noqa: PLC0415 - Ray is loaded only where it is used
-        from ray._private import worker  # noqa: PLC0415 - as above
-        from ray._raylet import (  # type: ignore[attr-defined]  # noqa: PLC0415 - compiled
-            AuthenticationTokenLoader,
-            Config,
-        )
-        from ray.exceptions import RayError  # noqa: PLC0415 - as above
+        with uninterrupted():  # a Ray that is half imported cannot even be left
+            import ray  # noqa: PLC0415 - Ray is loaded only where it is used
+            from ray._private import worker  # noqa: PLC0415 - as above
+            from ray._raylet import (  # type: ignore[attr-defined]  # noqa: PLC0415 - compiled
+                AuthenticationTokenLoader,
+                Config,
+            )
+            from ray.exceptions import RayError  # noqa: PLC0415 - as above
 
         Config.initialize("")  # Ray read the environment when it was imported, maybe before us
         AuthenticationTokenLoader.instance().reset_cache()

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from videogen.config.settings import Settings
 from videogen.errors import ServiceError
+from videogen.execution.uninterrupted import uninterrupted
 from videogen.progress import Progress, ProgressEvent, silent
 from videogen.stack import ports, processes, state
 from videogen.stack.service import Service, log_of, marker_of
 from videogen.stack.state import ServiceRecord
-from videogen.stack.uninterrupted import uninterrupted
 
 _PORT_ATTEMPTS = 5
 _POLL_S = 0.1

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from videogen.config.settings import Settings
+from videogen.execution.uninterrupted import uninterrupted
 from videogen.stack import lifecycle, processes, state
 from videogen.stack.ray_head import RayHead
 from videogen.stack.service import marker_of
-from videogen.stack.uninterrupted import uninterrupted
 
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(600)"
 

@@ -1,4 +1,4 @@
-"""Work that an interruption must not cut in two: ending services."""
+"""Work that an interruption must not cut in two: ending services, importing what cannot be torn."""
 
 import signal
 import threading
