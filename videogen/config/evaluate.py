@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from videogen.config.section import UNHASHED, Section
 
@@ -18,9 +18,24 @@ class ExtractorConfig(Section):
         description="videomae: safetensors of a VideoMAE encoder, with Hugging Face names",
     )
     path: Annotated[
-        str, Field(min_length=1, json_schema_extra=UNHASHED, description="file, or https:// URL")
+        str,
+        Field(
+            min_length=1,
+            json_schema_extra=UNHASHED,
+            description="whole path of a file, or https:// URL",
+        ),
     ]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="of that file")]
+
+    @field_validator("path")
+    @classmethod
+    def _found_by_every_worker(cls, path: str) -> str:
+        if not path.startswith(("/", "https://", "http://")):
+            raise ValueError(
+                f"extractors: {path!r} is no whole path, and workers run elsewhere: give one, as "
+                "in /models/x.pt, or an https:// URL"
+            )
+        return path
 
 
 class EvaluateConfig(Section):

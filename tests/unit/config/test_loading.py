@@ -56,9 +56,16 @@ def test_a_figure_of_evaluations_may_decide_which_checkpoint_is_best_where_it_is
     assert config.digest == load_config("demo").digest  # it changes nothing of what is made
     with pytest.raises(ConfigError, match=r"'fd_mae' names an extractor that is not in .*fvd, kvd"):
         load_config("demo", [online, "train.best_metric=fd_mae"])
-    model = {"name": "mae", "path": "mae.safetensors", "sha256": "0" * 64}
+    model = {"name": "mae", "path": "/models/mae.safetensors", "sha256": "0" * 64}
     extractors = f"evaluate.extractors=[{model}]"
     assert load_config("demo", [online, extractors, "train.best_metric=fd_mae"])
+
+
+@pytest.mark.parametrize("path", ["mae.safetensors", "~/mae.safetensors", "s3://bucket/mae"])
+def test_an_extractor_is_where_every_worker_finds_it(path: str) -> None:
+    model = {"name": "mae", "path": path, "sha256": "0" * 64}
+    with pytest.raises(ConfigError, match=f"extractors: '{path}' is no whole path, and workers"):
+        load_config("demo", [f"evaluate.extractors=[{model}]"])
 
 
 def test_overrides_are_yaml_and_reach_any_depth() -> None:

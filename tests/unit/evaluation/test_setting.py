@@ -37,7 +37,12 @@ def test_near_copies_are_looked_for_among_training_clips_whatever_split_is_judge
 
 
 def test_a_protocol_says_all_that_was_asked_for(store, dataset):
-    extractor = {"name": "mae", "kind": "videomae", "path": "mae.safetensors", "sha256": "a" * 64}
+    extractor = {
+        "name": "mae",
+        "kind": "videomae",
+        "path": "/models/mae.safetensors",
+        "sha256": "a" * 64,
+    }
     changes = {
         "split": "holdout", "seed": 3, "covariance": "n", "precision": "bf16", "neighbours": 2,
         "training_clips": 4, "extractors": [extractor], "frame_stride": 1,
