@@ -239,6 +239,7 @@ def test_models_are_compared_on_one_set_of_reals_and_nothing_of_it_stays_in_the_
         (["evaluate"], 2, "give a CONFIG, whose checkpoint is then judged, or --model"),
         (["evaluate", "--model", "alone"], 2, "alone: nothing says on which data"),
         (["evaluate", "--model", "models:/bare/1"], 2, "models:/bare/1: nothing says on which"),
+        (["compare", "alone", "large", "--out", "CONFIG"], 2, "cannot be written (Not a"),
         (["compare", "alone", "large", "--config", "CONFIG"], 1, "large makes frames of 64x64"),
         (
             ["evaluate", "--model", "models:/toy/1", "--set", "storage.root=elsewhere"],

@@ -1,9 +1,10 @@
 """`videogen compare`: models side by side."""
 
 import os
+import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -58,6 +59,7 @@ def compare(
     """
     if len(models) < 2:  # noqa: PLR2004 - to compare
         raise ConfigError("compare: name two models or more, as in models:/NAME/1 models:/NAME/2")
+    _require_writable(out)
     with (
         shown(style_of(progress)) as told,
         open_models(models, config, overrides or (), told) as judging,
@@ -103,18 +105,32 @@ def _remove(store: ObjectStore, prefix: str) -> None:
         store.purge(info.key)
 
 
+def _require_writable(out: Path) -> None:
+    """Try it before what takes minutes, and leave nothing. Raises `ConfigError`."""
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    with _writing(out), tempfile.TemporaryDirectory(prefix=".videogen-", dir=there):
+        pass
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn what the file system says into `ConfigError`."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"--out {str(out)!r} cannot be written ({error.strerror or error}): name a directory"
+        ) from error
+
+
 def _write(files: Mapping[str, bytes], out: Path) -> None:
     """Each whole or not at all. Raises `ConfigError` where the directory cannot be written."""
-    try:
+    with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             staged = out / f".{uuid.uuid4().hex}.part"
             staged.write_bytes(content)
             os.replace(staged, out / name)  # noqa: PTH105 - in one step
-    except OSError as error:
-        raise ConfigError(
-            f"--out {str(out)!r} cannot be written ({error.strerror or error}): name a directory"
-        ) from error
 
 
 def _print_table(report: ComparisonReport) -> None:
