@@ -15,8 +15,8 @@ from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
 from videogen.data.snapshots.clip_table import table_of
 from videogen.data.snapshots.snapshot import add_clips
-from videogen.evaluation.judging import Means
-from videogen.evaluation.workers import Workers
+from videogen.evaluation.features.taking import Means
+from videogen.evaluation.features.workers import Workers
 from videogen.models.build import build_networks
 from videogen.models.export import GeneratorSpec, save_weights
 from videogen.progress import Progress, silent

@@ -26,7 +26,7 @@ from videogen.data.shards.tar_shard import read_clip
 from videogen.data.snapshots.forgotten import read_tombstone
 from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import DatasetError, LeaseHeldError, StorageError
-from videogen.evaluation.features import Entry, save_column
+from videogen.evaluation.features.store import Entry, save_column
 from videogen.ingest.known.ledger import read_ledger
 from videogen.ingest.known.records import load_records
 from videogen.runs.lease import DataUse, hold_lease

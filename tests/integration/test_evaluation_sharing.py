@@ -13,10 +13,10 @@ import torch
 from judged_toy import toy_config, toy_dataset, toy_generator, toy_means
 
 from videogen.artifacts import GeneratorRef
-from videogen.evaluation.features import Columns, Role
-from videogen.evaluation.judging import take_features
+from videogen.evaluation.features.store import Columns, Role
+from videogen.evaluation.features.taking import take_features
+from videogen.evaluation.features.workers import OneProcess
 from videogen.evaluation.setting import choose_setting
-from videogen.evaluation.workers import OneProcess
 from videogen.progress import ProgressEvent
 from videogen.storage.local import LocalStore
 

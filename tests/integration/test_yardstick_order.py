@@ -8,10 +8,10 @@ import torch
 
 from videogen.config.settings import Settings
 from videogen.data.video.synthetic import sample_clip
+from videogen.evaluation.clips.yardsticks import YARDSTICKS, spoil
 from videogen.evaluation.extractors.opening import open_i3d
 from videogen.evaluation.extractors.weights import weights_dir
 from videogen.evaluation.metrics.frechet import frechet_distance
-from videogen.evaluation.yardsticks import YARDSTICKS, spoil
 
 pytestmark = pytest.mark.integration
 

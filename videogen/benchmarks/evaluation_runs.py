@@ -15,10 +15,10 @@ from videogen.config.sections import IngestConfig, StorageConfig
 from videogen.config.settings import Settings
 from videogen.config.train import R3ganVConfig, TrainConfig
 from videogen.data.video.synthetic import FPS, write_samples
-from videogen.evaluation.extraction import Source, batches_of, extract
 from videogen.evaluation.extractors.weights import weights_dir
-from videogen.evaluation.features import Column, Columns, Role
-from videogen.evaluation.judging import Means, take_features
+from videogen.evaluation.features.extraction import Source, batches_of, extract
+from videogen.evaluation.features.store import Column, Columns, Role
+from videogen.evaluation.features.taking import Means, take_features
 from videogen.evaluation.setting import Setting, choose_setting
 from videogen.execution.ray_session import Cluster
 from videogen.ingest.stage import ingest

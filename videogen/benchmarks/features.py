@@ -25,7 +25,7 @@ from videogen.benchmarks.turns import fastest, take_turns
 from videogen.config.evaluate import EvaluateConfig
 from videogen.config.settings import Settings
 from videogen.evaluation.extractors.weights import fetch_i3d, weights_dir
-from videogen.evaluation.features import Role
+from videogen.evaluation.features.store import Role
 from videogen.evaluation.metrics.frechet import frechet_distance
 from videogen.execution.ray_session import Cluster, ClusterSpec
 from videogen.progress import Progress, ProgressEvent

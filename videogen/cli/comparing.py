@@ -79,8 +79,8 @@ def _compare(judging: Judging, progress: Progress) -> tuple[ComparisonReport, di
     from videogen.config.sections import StorageConfig
     from videogen.evaluation.comparison import compare as judge
     from videogen.evaluation.comparison import files_of
-    from videogen.evaluation.judging import Means
-    from videogen.evaluation.lent import lent
+    from videogen.evaluation.features.taking import Means
+    from videogen.evaluation.foreign import lent
     from videogen.evaluation.setting import choose_setting
 
     services, dataset, asked = judging.services, judging.dataset, judging.config.evaluate

@@ -23,7 +23,7 @@ from videogen.runs.handle import RunHandle, checked_run_id, new_run_id
 from videogen.runs.stages import StageOutcome, StageRun, StageTask, run_stage
 
 if TYPE_CHECKING:
-    from videogen.evaluation.lent import ForeignGenerator
+    from videogen.evaluation.foreign import ForeignGenerator
 
 commands = typer.Typer()
 
@@ -99,7 +99,7 @@ def _judge(
 def _work(
     judging: Judging, generator: "ForeignGenerator", run: StageRun, progress: Progress
 ) -> EvaluationReport:
-    from videogen.evaluation.lent import lent
+    from videogen.evaluation.foreign import lent
     from videogen.evaluation.stage import evaluate as judge
 
     services, dataset = judging.services, judging.dataset

@@ -27,7 +27,7 @@ from videogen.presets import load_config
 from videogen.progress import Progress, ProgressEvent
 
 if TYPE_CHECKING:
-    from videogen.evaluation.lent import ForeignGenerator
+    from videogen.evaluation.foreign import ForeignGenerator
     from videogen.registry.model_files import ModelFiles
 
 _WHERE: Final = ("storage.", "execution.")
@@ -65,7 +65,7 @@ def open_models(
         VideogenError: a model is not there or damaged, none says what it was judged on, or its
             data is not in the store.
     """
-    from videogen.evaluation.lent import ForeignGenerator
+    from videogen.evaluation.foreign import ForeignGenerator
 
     settings = Settings.from_environment()
     with ExitStack() as borrowed:

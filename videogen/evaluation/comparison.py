@@ -12,14 +12,14 @@ from videogen.artifacts import (
     GeneratorRef,
     ModelDifference,
 )
-from videogen.evaluation.features import Columns, Role
-from videogen.evaluation.judging import Means, take_all
+from videogen.evaluation.features.store import Columns, Role
+from videogen.evaluation.features.taking import Means, take_all
+from videogen.evaluation.judging import report_of
 from videogen.evaluation.metrics.paired import paired_difference
 from videogen.evaluation.report.comparison_page import render_comparison
 from videogen.evaluation.report.previews import ComparisonPreview, draw_comparison
+from videogen.evaluation.report.showing import fakes, first_reals, shown
 from videogen.evaluation.setting import Setting
-from videogen.evaluation.showing import fakes, first_reals, shown
-from videogen.evaluation.verdict import report_of
 
 PAGE: Final = "comparison.html"
 REPORT: Final = "comparison.json"

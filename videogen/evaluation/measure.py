@@ -17,7 +17,8 @@ import numpy as np
 
 from videogen.artifacts import Protocol
 from videogen.errors import EvaluationError
-from videogen.evaluation.features import Column, Columns, Role
+from videogen.evaluation.clips.yardsticks import YARDSTICKS
+from videogen.evaluation.features.store import Column, Columns, Role
 from videogen.evaluation.metrics.diversity import mean_pairwise_distance
 from videogen.evaluation.metrics.frechet import Covariance, frechet_distance, frechet_influences
 from videogen.evaluation.metrics.inception import inception_score
@@ -33,7 +34,6 @@ from videogen.evaluation.metrics.motion import (
 )
 from videogen.evaluation.metrics.neighbours import neighbourhood
 from videogen.evaluation.metrics.vectors import MIN_VECTORS
-from videogen.evaluation.yardsticks import YARDSTICKS
 
 _I3D: Final = "i3d"
 _MOTION: Final = "motion"

@@ -7,10 +7,10 @@ from videogen.config.evaluate import EvaluateConfig
 from videogen.config.run import RunConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings
-from videogen.evaluation.judging import Means
+from videogen.evaluation.features.taking import Means
+from videogen.evaluation.features.workers import OneProcess
+from videogen.evaluation.judging import judge
 from videogen.evaluation.setting import choose_setting
-from videogen.evaluation.verdict import judge
-from videogen.evaluation.workers import OneProcess
 from videogen.progress import silent
 from videogen.storage.base import ObjectStore
 from videogen.storage.connect import open_store
@@ -38,7 +38,8 @@ class OnlineEvaluation:
         store = open_store(self.storage)
         setting = choose_setting(store, self.dataset, self.snapshot, self.config)
         settings = Settings.from_environment()
-        return judge(generator, setting, Means(store, self.storage, OneProcess(), silent, settings))
+        means = Means(store, self.storage, OneProcess(), silent, settings, is_idle=True)
+        return judge(generator, setting, means)
 
 
 def online_evaluation(

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from videogen.artifacts import Protocol
 from videogen.config.settings import Settings
 from videogen.errors import EvaluationError
-from videogen.evaluation.clip_files import ClipSet, Window, array_clips, open_clips
+from videogen.evaluation.clips.clip_files import ClipSet, Window, array_clips, open_clips
 from videogen.evaluation.extractors.extractor import Extractor, best_device
 from videogen.evaluation.extractors.i3d import NUM_LOGITS
 from videogen.evaluation.extractors.opening import open_i3d

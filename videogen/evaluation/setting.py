@@ -7,9 +7,9 @@ from videogen.config.evaluate import EvaluateConfig
 from videogen.data.snapshots.clip_table import ClipRow
 from videogen.data.snapshots.snapshot import load_snapshot
 from videogen.errors import EvaluationError
+from videogen.evaluation.clips.reals import RealClip, Reals, choose_reals, choose_training, in_order
 from videogen.evaluation.extractors.weights import EXTRACTOR, I3D_KINETICS
 from videogen.evaluation.protocol_name import ProtocolName
-from videogen.evaluation.reals import RealClip, Reals, choose_reals, choose_training, in_order
 from videogen.storage.base import ObjectStore
 
 

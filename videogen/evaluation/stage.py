@@ -5,11 +5,11 @@ from videogen.config.run import RunConfig
 from videogen.config.section import digest_of
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings
-from videogen.evaluation.judging import Means
+from videogen.evaluation.features.taking import Means
+from videogen.evaluation.judging import judge
 from videogen.evaluation.report.publish import publish
+from videogen.evaluation.report.showing import preview_of
 from videogen.evaluation.setting import choose_setting
-from videogen.evaluation.showing import preview_of
-from videogen.evaluation.verdict import judge
 from videogen.execution.ray_session import Cluster
 from videogen.progress import Progress
 from videogen.storage.base import ObjectStore

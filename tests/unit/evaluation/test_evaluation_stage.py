@@ -15,9 +15,9 @@ from videogen.config.sections import IngestConfig
 from videogen.config.settings import Settings
 from videogen.config.train import TrainConfig
 from videogen.errors import CorruptObjectError, EvaluationError
+from videogen.evaluation.judging import report_of
 from videogen.evaluation.setting import choose_setting
 from videogen.evaluation.stage import _place_of, evaluate
-from videogen.evaluation.verdict import report_of
 from videogen.storage.local import LocalStore
 
 pytestmark = pytest.mark.integration

@@ -1,6 +1,6 @@
 import numpy as np
 
-from videogen.evaluation.yardsticks import spoil
+from videogen.evaluation.clips.yardsticks import spoil
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (4, 16, 8, 8, 3)).astype(np.uint8)
 

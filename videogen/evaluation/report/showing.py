@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from videogen.artifacts import ClosestPair, EvaluationReport, GeneratorRef
-from videogen.evaluation.judging import Means
-from videogen.evaluation.reals import read_reals
+from videogen.evaluation.clips.reals import read_reals
+from videogen.evaluation.clips.samples import draw_fakes, open_generator
+from videogen.evaluation.features.taking import Means
 from videogen.evaluation.report.previews import CLOSEST_PAIRS, ClosestClips, Preview, grid_clips
-from videogen.evaluation.samples import draw_fakes, open_generator
 from videogen.evaluation.setting import Setting
 
 Clips = UInt8[np.ndarray, "n t h w c"]

@@ -11,13 +11,13 @@ from jaxtyping import UInt8
 from videogen.artifacts import GeneratorRef
 from videogen.config.evaluate import EvaluateConfig
 from videogen.config.sections import StorageConfig
+from videogen.evaluation.clips.reals import RealClip, read_reals
+from videogen.evaluation.clips.samples import draw_fakes, open_generator
+from videogen.evaluation.clips.yardsticks import spoil
 from videogen.evaluation.extractors.extractor import Device
 from videogen.evaluation.extractors.opening import open_extractor, open_i3d
-from videogen.evaluation.features import Column, Columns, Role
+from videogen.evaluation.features.store import Column, Columns, Role
 from videogen.evaluation.metrics.motion import motion_spectra
-from videogen.evaluation.reals import RealClip, read_reals
-from videogen.evaluation.samples import draw_fakes, open_generator
-from videogen.evaluation.yardsticks import spoil
 from videogen.storage.connect import open_store
 
 

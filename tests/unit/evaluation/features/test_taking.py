@@ -11,13 +11,15 @@ from judged_toy import toy_config, toy_dataset, toy_generator, toy_means
 
 from videogen.config.sections import StorageConfig
 from videogen.errors import CorruptObjectError, EvaluationError
-from videogen.evaluation.extraction import Batch, Source, batches_of, extract
+from videogen.evaluation.clips.reals import read_reals
 from videogen.evaluation.extractors.opening import open_i3d
 from videogen.evaluation.extractors.weights import weights_dir
-from videogen.evaluation.judging import take_all, take_features
-from videogen.evaluation.reals import read_reals
+from videogen.evaluation.features.extraction import Batch, Source, batches_of, extract
+from videogen.evaluation.features.store import Entry, load_column
+from videogen.evaluation.features.taking import columns_of, take_all, take_features
+from videogen.evaluation.features.workers import OneProcess
 from videogen.evaluation.setting import choose_setting, require_same_frames
-from videogen.evaluation.workers import OneProcess
+from videogen.runs.lease import hold_work
 from videogen.storage.local import LocalStore
 
 pytestmark = pytest.mark.integration
@@ -118,6 +120,20 @@ def test_another_generator_pays_for_its_own_clips_only_and_its_reals_are_the_sam
             assert one[role]["i3d"].tobytes() == features[role]["i3d"].tobytes()
     assert both[0]["fake"]["i3d"].tobytes() == features["fake"]["i3d"].tobytes()
     assert both[1]["fake"]["i3d"].tobytes() != features["fake"]["i3d"].tobytes()
+
+
+def test_an_idle_evaluator_neither_waits_for_others_nor_makes_them_wait(store, dataset, generator):
+    config = toy_config(2, seed=1, training_clips=0)
+    setting = choose_setting(store, dataset.dataset, dataset.snapshot, config)
+    sha256 = columns_of("real", setting)["i3d"]
+    entry = Entry(dataset.dataset, setting.protocol, "real", "i3d", sha256)
+    means = replace(toy_means(store, OneProcess()), is_idle=True)
+    with hold_work(store, entry.lease_key):
+        before = {one.key for one in store.list("features/") if one.key.endswith(".lease")}
+        take_features(generator, setting, means)
+        assert load_column(store, entry, 2) is not None
+        after = {one.key for one in store.list("features/") if one.key.endswith(".lease")}
+    assert after == before
 
 
 def test_features_do_not_depend_on_how_clips_are_batched(first, store, dataset, generator):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from videogen.artifacts import Protocol
-from videogen.evaluation.features import Entry, load_column, save_column
+from videogen.evaluation.features.store import Entry, load_column, save_column
 from videogen.storage.local import LocalStore
 
 VALUES = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)

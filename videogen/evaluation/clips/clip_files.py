@@ -14,7 +14,7 @@ from videogen.config.evaluate import MIN_I3D_FRAMES
 from videogen.data.video.reader import VIDEO_EXTENSIONS, read_video
 from videogen.data.video.unusable import UnusableSourceError, shown
 from videogen.errors import EvaluationError
-from videogen.evaluation.array_files import StoredArray, open_array
+from videogen.evaluation.clips.array_files import StoredArray, open_array
 
 VIDEO_FRAMES: Final = 16
 """Frames taken of each video where nothing else is asked for."""

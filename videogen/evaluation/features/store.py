@@ -17,8 +17,8 @@ from safetensors.numpy import load, save
 from videogen.artifacts import Protocol
 from videogen.config.section import digest_of
 from videogen.errors import ObjectMissingError
+from videogen.evaluation.clips.yardsticks import Yardstick
 from videogen.evaluation.extractors.weights import digest_arrays
-from videogen.evaluation.yardsticks import Yardstick
 from videogen.storage.base import ObjectStore
 
 Role = Literal["fake", "real", "training"] | Yardstick

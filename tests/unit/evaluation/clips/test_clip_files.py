@@ -8,7 +8,7 @@ import pytest
 from videogen.config.settings import Settings
 from videogen.data.video.writer import write_video
 from videogen.errors import EvaluationError
-from videogen.evaluation.clip_files import Window, open_clips
+from videogen.evaluation.clips.clip_files import Window, open_clips
 from videogen.evaluation.pairwise import fvd
 
 CLIPS = np.random.default_rng(0).integers(0, 256, (3, 12, 16, 16, 3)).astype(np.uint8)

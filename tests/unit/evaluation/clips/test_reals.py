@@ -5,8 +5,8 @@ import pytest
 from videogen.config.evaluate import EvaluateConfig
 from videogen.data.snapshots.clip_table import ClipRow, table_of
 from videogen.errors import EvaluationError
-from videogen.evaluation.reals import choose_reals as choose_from_table
-from videogen.evaluation.reals import choose_training, in_order
+from videogen.evaluation.clips.reals import choose_reals as choose_from_table
+from videogen.evaluation.clips.reals import choose_training, in_order
 
 
 def row(index, frames=40):

@@ -3,8 +3,8 @@ import pytest
 from videogen.config.sections import StorageConfig
 from videogen.config.train import DcganConfig
 from videogen.errors import CorruptObjectError
-from videogen.evaluation.lent import ForeignGenerator, lent
-from videogen.evaluation.samples import open_generator
+from videogen.evaluation.clips.samples import open_generator
+from videogen.evaluation.foreign import ForeignGenerator, lent
 from videogen.models.build import build_networks
 from videogen.models.export import GeneratorSpec, save_weights
 from videogen.storage.local import LocalStore

@@ -7,7 +7,7 @@ from videogen.config.sections import StorageConfig
 from videogen.config.train import DcganConfig
 from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import CorruptObjectError, EvaluationError
-from videogen.evaluation.samples import draw_fakes, open_generator
+from videogen.evaluation.clips.samples import draw_fakes, open_generator
 from videogen.models.build import build_networks
 from videogen.models.export import GeneratorSpec, save_weights
 from videogen.models.sampling import generate

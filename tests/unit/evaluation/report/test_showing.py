@@ -5,10 +5,10 @@ import pytest
 from judged_toy import toy_config, toy_dataset, toy_generator, toy_means
 
 from videogen.artifacts import ClosestPair, EvaluationReport
-from videogen.evaluation.reals import read_reals
+from videogen.evaluation.clips.reals import read_reals
+from videogen.evaluation.features.workers import OneProcess
+from videogen.evaluation.report.showing import fakes, preview_of
 from videogen.evaluation.setting import choose_setting
-from videogen.evaluation.showing import fakes, preview_of
-from videogen.evaluation.workers import OneProcess
 from videogen.storage.local import LocalStore
 
 

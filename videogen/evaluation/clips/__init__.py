@@ -1,0 +1,1 @@
+"""Clips that are judged: real windows, spoiled ones, generated ones, and sets of files."""
