@@ -117,8 +117,8 @@ def test_the_parent_flow_runs_the_four_stages_in_order(workplace):
         f"{stage} mini (run whole-1)" for stage in document["stages"]
     ]
     (summary,) = [one for one in artifacts if one.type == "markdown"]
-    assert "| **fvd** | **500.0** |" in summary.data
-    assert "| blank | 700.0 |" in summary.data
+    assert "| **fvd** | **500** |" in summary.data
+    assert "| FVD of blank | 700 |" in summary.data
     assert "data:image/png;base64," in summary.data
     assert [one.data for one in artifacts if one.type == "progress"] == [100.0] * 4
 
