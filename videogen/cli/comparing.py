@@ -42,9 +42,9 @@ def compare(
         typer.Option(help="whose data and protocol count; by default the first model's own"),
     ] = None,
     overrides: SetOption = None,
-    out: Annotated[Path, typer.Option(help="directory for the page, the sheet and the grids")] = (
-        Path("comparison")
-    ),
+    out: Annotated[
+        Path, typer.Option(help="directory for page, sheet and grids; they show real clips")
+    ] = Path("comparison"),
     as_json: JsonOption = False,
     progress: ProgressOption = "auto",
 ) -> None:

@@ -1,6 +1,7 @@
 """The section evaluate: the protocol of every metric, and extractors beside I3D."""
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -34,6 +35,12 @@ class ExtractorConfig(Section):
             raise ValueError(
                 f"extractors: {path!r} is no whole path, and workers run elsewhere: give one, as "
                 "in /models/x.pt, or an https:// URL"
+            )
+        parts = urlsplit(path)
+        if parts.scheme and (parts.username or parts.password or parts.query):
+            raise ValueError(
+                "extractors: the URL carries a user or a query, which may be secrets, and configs "
+                "are kept and shown: fetch the file yourself, and give its path"
             )
         return path
 

@@ -68,6 +68,14 @@ def test_an_extractor_is_where_every_worker_finds_it(path: str) -> None:
         load_config("demo", [f"evaluate.extractors=[{model}]"])
 
 
+@pytest.mark.parametrize("url", ["https://host/m.pt?token=planted", "https://me:planted@host/m.pt"])
+def test_a_config_keeps_no_secret_of_an_extractors_url(url: str) -> None:
+    model = {"name": "mae", "path": url, "sha256": "0" * 64}
+    with pytest.raises(ConfigError, match="may be secrets") as refused:
+        load_config("demo", [f"evaluate.extractors=[{model}]"])
+    assert "planted" not in str(refused.value)
+
+
 def test_overrides_are_yaml_and_reach_any_depth() -> None:
     config = load_config(
         "demo", ["ingest.sources=[a b, 'c: d']", "train.gamma=2", "name=2024", "train.seed=7"]
