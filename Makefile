@@ -44,8 +44,8 @@ check: install
 	@$(BIN)/pytest -q tests/test_architecture.py
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit --numprocesses 2 --dist loadfile --durations=5
-	$(BIN)/pytest tests/integration tests/e2e --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit tests/integration -m "not machine" -n 2 --dist loadfile --durations=5
+	$(BIN)/pytest tests/integration tests/e2e -m machine --durations=10
 
 mutations: install
 	@$(BIN)/python tests/mutations/run.py

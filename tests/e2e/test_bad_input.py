@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from workplace import Workplace
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.machine
 
 
 @pytest.mark.parametrize(

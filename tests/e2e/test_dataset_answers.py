@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from workplace import Workplace
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.machine
 
 ANSWER = {
     *("dataset", "snapshot", "sources", "clips", "frames", "quarantined", "skipped", "filtered"),

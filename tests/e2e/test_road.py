@@ -14,7 +14,7 @@ from videogen.config.settings import child_environment
 from videogen.data.video.reader import probe
 from videogen.progress import ProgressEvent
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
 
 PREDICT = """
 import mlflow, numpy

@@ -17,7 +17,7 @@ from videogen.execution.aside import Aside
 from videogen.execution.ray_session import Cluster, ClusterSpec
 
 pytestmark = [
-    pytest.mark.integration,
+    pytest.mark.machine,
     # Ray leaves its log files to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -18,7 +18,7 @@ from videogen.config.train import R3ganVConfig, TrainConfig
 from videogen.progress import silent
 
 pytestmark = [
-    pytest.mark.integration,
+    pytest.mark.machine,
     # Ray leaves its log files to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from videogen.artifacts import (
 from videogen.cli import app
 from videogen.config.loading import to_yaml
 from videogen.config.run import RunConfig
+from videogen.config.settings import apply_environment, child_environment
 from videogen.config.train import DcganConfig
 from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
@@ -33,7 +35,7 @@ from videogen.storage.base import ObjectStore
 from videogen.storage.local import LocalStore
 from videogen.tracking import open_tracker, start_run
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.machine
 
 _SIZE = 32
 _FRAMES = 9
@@ -68,11 +70,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 @pytest.fixture(autouse=True)
-def _environment(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _environment(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A command changes its process's environment, and here that is everybody's."""
+    before = child_environment({})
     monkeypatch.setenv("MLFLOW_TRACKING_URI", shop.tracking_uri)
     monkeypatch.setenv("VIDEOGEN_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(app, "_take_signals", lambda: None)
+    yield
+    apply_environment({name: before.get(name) for name in {*before, *child_environment({})}})
 
 
 def _config(shop: Shop) -> RunConfig:

@@ -20,7 +20,7 @@ from prefect.testing.utilities import prefect_test_harness
 from videogen.config.settings import child_environment
 from videogen.progress import ProgressEvent
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.machine
 
 _TIMEOUT_S = 120
 _STAGE_SCRIPT = Path(__file__).parent / "miniature_stage.py"

@@ -30,7 +30,7 @@ from videogen.progress import ProgressEvent, silent
 from videogen.storage.connect import open_store
 from videogen.storage.s3 import S3Store
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.machine
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from videogen.training.parallel import Parallel
 from videogen.training.session import Channel
 
 pytestmark = [
-    pytest.mark.integration,
+    pytest.mark.machine,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -33,7 +33,7 @@ from videogen.tracking import start_run
 from videogen.training.stage import train
 
 pytestmark = [
-    pytest.mark.integration,
+    pytest.mark.machine,
     # Ray leaves its log files to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -20,7 +20,7 @@ from videogen.execution.ray_session import Cluster, ClusterSpec
 from videogen.progress import ProgressEvent
 
 pytestmark = [
-    pytest.mark.integration,
+    pytest.mark.machine,
     # Ray leaves its log files to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

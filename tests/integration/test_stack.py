@@ -21,7 +21,7 @@ from videogen.stack.seaweedfs import SeaweedFS
 from videogen.stack.service import Launch, marker_of
 from videogen.storage.s3 import S3Store
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.machine
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from videogen.stack import embedded, processes, state
 from videogen.stack.ray_head import token_file
 from videogen.stack.service import marker_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(300)]
 
 PNG = b"\x89PNG\r\n\x1a\n not a picture"
 LOG_ARTIFACT = """

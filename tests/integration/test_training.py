@@ -37,7 +37,7 @@ from videogen.training.launcher import launch
 from videogen.training.stage import train
 
 pytestmark = [
-    pytest.mark.integration,
+    pytest.mark.machine,
     # Ray leaves its log files to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
