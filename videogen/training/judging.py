@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 from videogen.artifacts import EvaluationReport, GeneratorRef
@@ -66,7 +67,11 @@ class Judgement:
 
 
 class Judging:
-    """Judges in a thread that only waits; where one is under way, only the newest waits."""
+    """Judges in a thread that only waits; where one is under way, only the newest waits.
+
+    After each it rests for as long as that took: a judge on another core takes some 7 % of a step's
+    speed, by caches and memory, and so it is at work for half of the time at most.
+    """
 
     def __init__(self, online: Online, settle: Callable[[Judgement], object]) -> None:
         """`settle` is told of every checkpoint that was offered, until `close`; in any thread."""
@@ -77,6 +82,8 @@ class Judging:
         self._waiting: Committed | None = None
         self._rounds: Future[None] | None = None
         self._closed = False
+        self._at_the_end = threading.Event()
+        """Set where training has ended: there is nothing left to spare."""
 
     @property
     def interval_clips(self) -> int:
@@ -98,27 +105,35 @@ class Judging:
 
     def skip_waiting(self) -> None:
         """Finish the one under way only."""
+        self._at_the_end.set()
         with self._lock:
             skipped, self._waiting = self._waiting, None
         self._give_up(skipped)
 
     def is_done(self, timeout_s: float) -> bool:
-        """Whether nothing is under way and nothing waits, after so long at most."""
+        """Whether nothing is under way and nothing waits, after so long at most.
+
+        For the end of the training: from now on it does not rest.
+        """
+        self._at_the_end.set()
         return self._rounds is None or not wait([self._rounds], timeout=timeout_s).not_done
 
     def close(self) -> None:
         """Drop what is under way, and what waits; does not wait."""
         with self._lock:
             self._closed, self._waiting = True, None
+        self._at_the_end.set()
         self._online.judge.close()
         self._thread.shutdown(wait=False)
 
     def _judge_all(self) -> None:
         committed = self._current
         while committed is not None:
+            began = monotonic()
             judgement = self._judged(committed)
             if not self._closed:
                 self._settle(judgement)
+            self._at_the_end.wait(monotonic() - began)
             with self._lock:
                 committed = self._current = self._waiting
                 self._waiting = None
