@@ -8,9 +8,9 @@ from clip_rows import clip_row
 
 from videogen.artifacts import DatasetRef, GeneratorRef
 from videogen.config.evaluate import EvaluateConfig
+from videogen.config.models import DcganConfig
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import Settings
-from videogen.config.train import DcganConfig
 from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
 from videogen.data.snapshots.clip_table import table_of

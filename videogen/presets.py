@@ -5,10 +5,11 @@ from pathlib import Path
 
 from videogen.config.evaluate import EvaluateConfig
 from videogen.config.loading import apply_overrides, build_config, read_document
+from videogen.config.models import DcganConfig, MocoganConfig
 from videogen.config.run import RunConfig
 from videogen.config.section import Cosine
 from videogen.config.sections import IngestConfig
-from videogen.config.train import DcganConfig, MocoganConfig, TrainConfig
+from videogen.config.train import TrainConfig
 from videogen.errors import ConfigError
 
 SAMPLES_DIRECTORY = ".videogen/samples"

@@ -13,8 +13,9 @@ from videogen.benchmarks.footage import Footage
 from videogen.benchmarks.ingest import IngestBench, bench_ingest
 from videogen.benchmarks.loader import LoaderBench, bench_loader
 from videogen.benchmarks.train import TrainBench, bench_train
+from videogen.config.models import R3ganVConfig
 from videogen.config.settings import Settings, environment_value
-from videogen.config.train import R3ganVConfig, TrainConfig
+from videogen.config.train import TrainConfig
 from videogen.progress import silent
 
 pytestmark = [

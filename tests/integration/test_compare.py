@@ -18,9 +18,9 @@ from videogen.artifacts import (
 )
 from videogen.cli import app
 from videogen.config.loading import to_yaml
+from videogen.config.models import DcganConfig
 from videogen.config.run import RunConfig
 from videogen.config.settings import apply_environment, child_environment
-from videogen.config.train import DcganConfig
 from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
 from videogen.data.snapshots.clip_table import ClipRow, table_of

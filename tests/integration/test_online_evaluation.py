@@ -15,9 +15,10 @@ from mlflow import MlflowClient
 
 from videogen.artifacts import CheckpointRef, DatasetRef, EvaluationReport
 from videogen.config.evaluate import EvaluateConfig
+from videogen.config.models import R3ganVConfig
 from videogen.config.run import RunConfig
 from videogen.config.sections import ExecutionConfig, IngestConfig
-from videogen.config.train import OnlineEvaluationConfig, R3ganVConfig, TrainConfig
+from videogen.config.train import OnlineEvaluationConfig, TrainConfig
 from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
 from videogen.data.snapshots.clip_table import table_of

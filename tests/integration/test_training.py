@@ -14,9 +14,10 @@ from clip_rows import clip_row
 from mlflow import MlflowClient
 
 from videogen.artifacts import CheckpointRef, DatasetRef
+from videogen.config.models import R3ganVConfig
 from videogen.config.run import RunConfig
 from videogen.config.sections import ExecutionConfig
-from videogen.config.train import R3ganVConfig, TrainConfig
+from videogen.config.train import TrainConfig
 from videogen.data.shards.frame_codec import encode_clip
 from videogen.data.shards.tar_shard import ShardWriter, shard_key
 from videogen.data.snapshots.clip_table import table_of

@@ -10,10 +10,11 @@ from videogen.artifacts import DatasetRef, GeneratorRef
 from videogen.benchmarks.features_runs import SIZE
 from videogen.benchmarks.ingest_runs import Here
 from videogen.config.evaluate import EvaluateConfig
+from videogen.config.models import R3ganVConfig
 from videogen.config.run import RunConfig
 from videogen.config.sections import IngestConfig, StorageConfig
 from videogen.config.settings import Settings
-from videogen.config.train import R3ganVConfig, TrainConfig
+from videogen.config.train import TrainConfig
 from videogen.data.video.synthetic import FPS, write_samples
 from videogen.evaluation.extractors.weights import weights_dir
 from videogen.evaluation.features.extraction import Source, batches_of, extract

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from videogen.config.train import AugmentConfig
+from videogen.config.augment import AugmentConfig
 
 Clips = Float[Tensor, "b t c h w"]
 

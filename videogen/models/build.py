@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from videogen.config.train import DcganConfig, MocoganConfig, ModelConfig, R3ganVConfig
+from videogen.config.models import DcganConfig, MocoganConfig, ModelConfig, R3ganVConfig
 from videogen.errors import ConfigError
 from videogen.models.dcgan import DcganDiscriminator, DcganGenerator
 from videogen.models.discriminator import VideoDiscriminator

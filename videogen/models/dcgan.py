@@ -18,8 +18,14 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from videogen.config.train import DcganConfig
-from videogen.models.discriminator import Judgement, VideoDiscriminator, View
+from videogen.config.models import DcganConfig
+from videogen.models.discriminator import (
+    NOTHING_KNOWN,
+    Conditions,
+    Judgement,
+    VideoDiscriminator,
+    View,
+)
 from videogen.models.generator import CONTENT, Latents, VideoGenerator
 from videogen.models.latents import take_rows
 from videogen.models.layout import follow
@@ -93,7 +99,10 @@ class DcganDiscriminator(VideoDiscriminator):
         _glorot(self)
 
     def forward(
-        self, clips: Float[Tensor, "b 1 c h w"], rng: torch.Generator | None = None
+        self,
+        clips: Float[Tensor, "b 1 c h w"],
+        rng: torch.Generator | None = None,
+        known: Conditions = NOTHING_KNOWN,  # noqa: ARG002 - the contract
     ) -> Judgement:
         """How real each frame looks; dropout takes its masks from `rng`, and without one is off."""
         x = follow(rearrange(clips, "b 1 c h w -> b c h w"), self.convs[0])

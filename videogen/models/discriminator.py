@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 View = Literal["clip", "frames", "frame"]
@@ -21,6 +21,18 @@ class Judgement(NamedTuple):
     """Logits of the category that the generator was given; only where it is given one."""
 
 
+class Conditions(NamedTuple):
+    """What is known of samples beside their pixels; None: nothing."""
+
+    times: Float[Tensor, "b f"] | None = None
+    """Of their frames, in frames of the data; only the distances between them mean something."""
+    labels: Int[Tensor, " b"] | None = None
+    """Their classes, from 0 on."""
+
+
+NOTHING_KNOWN = Conditions()
+
+
 class VideoDiscriminator(nn.Module, ABC):
     """Judges clips."""
 
@@ -28,9 +40,15 @@ class VideoDiscriminator(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, clips: Float[Tensor, "b f c h w"], rng: torch.Generator | None = None
+        self,
+        clips: Float[Tensor, "b f c h w"],
+        rng: torch.Generator | None = None,
+        known: Conditions = NOTHING_KNOWN,
     ) -> Judgement:
         """Judge samples of `f` frames in [-1, 1] (1 frame unless the view is `clip`).
+
+        A discriminator of labelled clips needs the labels of `known`, and one of unlabelled clips
+        does not look at them; without times, frames follow each other.
 
         All that is random in it comes from `rng`, a generator on the clips' device; without one
         nothing is.

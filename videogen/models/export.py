@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from videogen.config.train import ModelConfig
+from videogen.config.models import ModelConfig
 from videogen.errors import ConfigError, CorruptObjectError
 from videogen.models.build import build_generator
 from videogen.models.generator import VideoGenerator

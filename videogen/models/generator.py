@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 Latents = Mapping[str, Tensor]
-"""Standard normal tensors by name, each `(batch, *shape)` with the shape of `latent_shapes`."""
+"""Standard normal tensors by name, each `(batch, *shape)` with the shape of `latent_shapes`; and,
+for a generator of labelled clips, their classes `(batch,)` as `LABEL`."""
 
 CONTENT = "content"
 """The latent that says what is seen; truncation acts on it."""
@@ -15,6 +16,9 @@ MOTION = "motion"
 """The latent that says how it moves: `(codes, features)`, one code every so many frames."""
 CATEGORY = "category"
 """The latent of scores whose highest says of which category a clip is."""
+LABEL = "label"
+"""Beside the latents, not drawn with them: each clip's class, an integer; only where classes are
+learned."""
 
 
 class VideoGenerator(nn.Module, ABC):

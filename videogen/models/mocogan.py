@@ -24,7 +24,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from videogen.config.train import MocoganConfig
+from videogen.config.models import MocoganConfig
 from videogen.models.generator import CATEGORY, CONTENT, MOTION, Latents, VideoGenerator
 from videogen.models.latents import take_rows
 from videogen.models.layout import follow

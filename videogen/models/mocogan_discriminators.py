@@ -18,8 +18,14 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from videogen.config.train import MocoganConfig
-from videogen.models.discriminator import Judgement, VideoDiscriminator, View
+from videogen.config.models import MocoganConfig
+from videogen.models.discriminator import (
+    NOTHING_KNOWN,
+    Conditions,
+    Judgement,
+    VideoDiscriminator,
+    View,
+)
 from videogen.models.layout import follow
 from videogen.models.mocogan import BASE_SIZE, KERNEL, MAX_WIDENING
 
@@ -44,7 +50,10 @@ class MocoganFrameDiscriminator(VideoDiscriminator):
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in channels[2:-1])
 
     def forward(
-        self, clips: Float[Tensor, "b 1 c h w"], rng: torch.Generator | None = None
+        self,
+        clips: Float[Tensor, "b 1 c h w"],
+        rng: torch.Generator | None = None,
+        known: Conditions = NOTHING_KNOWN,  # noqa: ARG002 - the contract
     ) -> Judgement:
         """How real each patch looks."""
         x = rearrange(_noisy(self, clips, rng), "b 1 c h w -> b c h w")
@@ -76,7 +85,10 @@ class MocoganClipDiscriminator(VideoDiscriminator):
         self.head = nn.Conv3d(channels[-1], 1 + config.num_categories, kernel, bias=False)
 
     def forward(
-        self, clips: Float[Tensor, "b t c h w"], rng: torch.Generator | None = None
+        self,
+        clips: Float[Tensor, "b t c h w"],
+        rng: torch.Generator | None = None,
+        known: Conditions = NOTHING_KNOWN,  # noqa: ARG002 - the contract
     ) -> Judgement:
         """How real each clip looks, and of which category."""
         x = rearrange(_noisy(self, clips, rng), "b t c h w -> b c t h w")

@@ -20,7 +20,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from videogen.config.train import R3ganVConfig
+from videogen.config.models import R3ganVConfig
 from videogen.models.blocks import (
     BASE_SIZE,
     downsample,
@@ -31,7 +31,13 @@ from videogen.models.blocks import (
     stage_channels,
     upsample,
 )
-from videogen.models.discriminator import Judgement, VideoDiscriminator, View
+from videogen.models.discriminator import (
+    NOTHING_KNOWN,
+    Conditions,
+    Judgement,
+    VideoDiscriminator,
+    View,
+)
 from videogen.models.generator import CONTENT, MOTION, Latents, VideoGenerator
 from videogen.models.layout import follow
 from videogen.models.motion import MotionEncoder
@@ -172,6 +178,7 @@ class R3ganVDiscriminator(VideoDiscriminator):
         self,
         clips: Float[Tensor, "b t c h w"],
         rng: torch.Generator | None = None,  # noqa: ARG002 - the contract: this one is not random
+        known: Conditions = NOTHING_KNOWN,  # noqa: ARG002 - the contract
     ) -> Judgement:
         """How real each clip looks: higher is more real."""
         x = rearrange(

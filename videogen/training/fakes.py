@@ -9,7 +9,8 @@ from torch import Tensor
 
 from videogen.config.train import TrainConfig
 from videogen.models.build import Networks
-from videogen.models.generator import VideoGenerator
+from videogen.models.discriminator import Conditions
+from videogen.models.generator import LABEL, VideoGenerator
 from videogen.training.draws import StepDraws
 
 Clips = Float[Tensor, "b t c h w"]
@@ -51,9 +52,17 @@ class Kitchen:
         self._latest_start = self.frames if anywhere else 0
         self._shapes = networks.generator.latent_shapes(self._latest_start + span)
 
-    def material(self, purpose: str, draws: StepDraws, times: Float[Tensor, "b t"]) -> Material:
-        """For a share whose real clips have these times; other for each purpose."""
+    def material(self, purpose: str, draws: StepDraws, known: Conditions) -> Material:
+        """For a share of whose real clips this is known; other for each purpose.
+
+        A fake has the times, from some start on, and the label of the real in its place.
+        """
+        times = known.times
+        if times is None:
+            raise ValueError("fakes are made at the times of the reals")
         latents = draws.latents(purpose, self._shapes, self._per_clip)
+        if known.labels is not None:
+            latents[LABEL] = known.labels.repeat_interleave(self._per_clip)
         if self.frames == 1:
             at = torch.zeros(len(times) * self._per_clip, 1, device=draws.device)
         else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from videogen.config.train import TrainConfig
@@ -30,6 +30,10 @@ class Batch(Protocol):
     def times(self) -> Float[Tensor, "b t"]:
         """In frames, from the window's first."""
 
+    @property
+    def labels(self) -> Int[Tensor, " b"] | None:
+        """Classes of the clips; None where they are not learned."""
+
 
 class Step(Protocol):
     """One update of each network; metrics are 0-dim tensors, read at the next report."""
@@ -37,10 +41,14 @@ class Step(Protocol):
     def set_progress(self, clips_seen: int) -> None:
         """Move every schedule to where the run is."""
 
-    def update_discriminator(self, real: Tensor, times: Tensor) -> dict[str, Tensor]:
+    def update_discriminator(
+        self, real: Tensor, times: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """One step of the discriminators; means over this worker's clips."""
 
-    def update_generator(self, real: Tensor, times: Tensor) -> dict[str, Tensor]:
+    def update_generator(
+        self, real: Tensor, times: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """One step of the generator; means over this worker's clips."""
 
     def update_ema(self, clips_seen: int) -> None:
@@ -82,8 +90,8 @@ def train(
     while clips_seen < config.total_clips and not stopping:
         real = meter.waited(batches)
         step.set_progress(clips_seen)
-        metrics = step.update_discriminator(real.frames, real.times)
-        metrics |= step.update_generator(real.frames, real.times)
+        metrics = step.update_discriminator(real.frames, real.times, real.labels)
+        metrics |= step.update_generator(real.frames, real.times, real.labels)
         before, clips_seen = clips_seen, clips_seen + config.global_batch_size
         step.update_ema(clips_seen)
         meter.add(metrics, len(real.frames), config.global_batch_size)

@@ -24,7 +24,12 @@ from videogen.losses import (
     needs_real_logits,
     per_clip,
 )
-from videogen.models.discriminator import Judgement, VideoDiscriminator
+from videogen.models.discriminator import (
+    NOTHING_KNOWN,
+    Conditions,
+    Judgement,
+    VideoDiscriminator,
+)
 
 Samples = Float[Tensor, "n f c h w"]
 Terms = tuple[Tensor, dict[str, Tensor]]
@@ -50,6 +55,8 @@ class Seen:
     """Those that the fakes were given."""
     places: range
     """Where the samples lie among those of the global batch."""
+    known: Conditions = NOTHING_KNOWN
+    """Of real and fake alike: a fake has the times and the label of the real beside it."""
 
     def taken(self, index: list[int]) -> "Seen":
         """Some of them, in order."""
@@ -63,6 +70,7 @@ class Seen:
             self.fake.index_select(0, rows),
             None if self.categories is None else self.categories.index_select(0, rows),
             range(len(index)),
+            Conditions(*(None if one is None else one.index_select(0, rows) for one in self.known)),
         )
 
 
@@ -99,11 +107,11 @@ class Objective:
     def of_generator(self, critic: Critic, seen: Seen, rng: torch.Generator) -> Terms:
         """Adversarial loss against the discriminator as it is, and the categories of fakes."""
         with self.autocast():
-            fake = critic.judge(seen.fake, rng)
+            fake = critic.judge(seen.fake, rng, seen.known)
             real = fake
             if needs_real_logits(self.loss):
                 with torch.no_grad():
-                    real = critic.judge(seen.real, rng)
+                    real = critic.judge(seen.real, rng, seen.known)
         loss = generator_loss(self.loss, real.logits.float(), fake.logits.float()).mean()
         figures = {"generator_loss": loss.detach()}
         if (guessing := _guessing(fake, seen.categories)) is not None:
@@ -131,7 +139,8 @@ class Objective:
             real, fake, penalties = _judged_with_penalties(critic, seen, rng)
         else:
             with self.autocast():
-                real, fake = critic.wrapped(seen.real, rng), critic.wrapped(seen.fake, rng)
+                real = critic.wrapped(seen.real, rng, seen.known)
+                fake = critic.wrapped(seen.fake, rng, seen.known)
         pair = real.logits.float(), fake.logits.float()
         sums = penalties | {
             "discriminator_loss": discriminator_loss(self.loss, *pair).sum(),
@@ -147,10 +156,11 @@ def _judged_with_penalties(
     critic: Critic, seen: Seen, rng: torch.Generator
 ) -> tuple[Judgement, Judgement, dict[str, Tensor]]:
     """Both judgements, and sums of R1 and R2."""
-    clips = [seen.real.detach(), seen.fake.detach()]
+    clips, known = [seen.real.detach(), seen.fake.detach()], seen.known
     if not critic.mixes:
         clips = [torch.cat(clips)]
-    judged = [critic.wrapped(one.requires_grad_(), rng) for one in clips]
+        known = Conditions(*(None if one is None else torch.cat([one, one]) for one in known))
+    judged = [critic.wrapped(one.requires_grad_(), rng, known) for one in clips]
     penalties = torch.cat(
         [gradient_penalty(one, what.logits) for one, what in zip(clips, judged, strict=True)]
     )

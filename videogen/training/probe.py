@@ -12,7 +12,7 @@ from torch import Tensor
 from videogen.config.train import TrainConfig
 from videogen.data.loading.order import Share
 from videogen.models.build import Networks
-from videogen.models.discriminator import VideoDiscriminator
+from videogen.models.discriminator import Conditions, VideoDiscriminator
 from videogen.models.layout import to_channels_last
 from videogen.training.draws import StepDraws
 from videogen.training.fakes import Kitchen
@@ -54,7 +54,7 @@ class Probe:
         self._draws = StepDraws(config.seed, Share(num), device, clips_seen=0)
         times = torch.arange(config.num_frames, device=device).float() * config.frame_stride
         kitchen = Kitchen(config, networks)
-        self._material = kitchen.material("probe", self._draws, times.expand(num, -1))
+        self._material = kitchen.material("probe", self._draws, Conditions(times.expand(num, -1)))
 
     def seconds(self, formats: Sequence[Format]) -> dict[Format, float]:
         """The fastest pass through all networks in each of them."""

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videogen.config.train import AugmentConfig
+from videogen.config.augment import AugmentConfig
 from videogen.data.augment import Draws, augment
-from videogen.models.discriminator import View
+from videogen.models.discriminator import Conditions, View
 from videogen.training.draws import StepDraws
 
 Clips = Float[Tensor, "b t c h w"]
@@ -47,6 +47,14 @@ class Sight:
         instants = draws.uniform(f"{purpose} frame") if view == "frame" else None
         changes = draws.augmentation(purpose, per_clip) if augmentation.probability > 0 else None
         return cls(view, per_clip, instants, augmentation, changes)
+
+    def known(self, known: Conditions, rows: slice) -> Conditions:
+        """Of the samples of some of the share's clips. Single frames have no times."""
+        labels = None if known.labels is None else known.labels[rows]
+        if labels is not None and self.per_clip > 1:
+            labels = labels.repeat_interleave(self.per_clip)
+        times = known.times[rows] if known.times is not None and self.view == "clip" else None
+        return Conditions(times, labels)
 
     def of(self, clips: Clips, start: int, end: int) -> Float[Tensor, "n f c h w"]:
         """Samples of the clips `start` to `end` of the share, which are given alone."""

@@ -10,14 +10,16 @@ batch norm, and what is random within a discriminator, know of the division.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from videogen.config.train import TrainConfig
 from videogen.data.loading.order import Share
 from videogen.models.build import Networks
+from videogen.models.discriminator import Conditions
 from videogen.models.generator import VideoGenerator
 from videogen.models.layout import to_channels_last, to_contiguous
 from videogen.training.compute import PLAIN, Compute
@@ -35,12 +37,24 @@ from videogen.training.state import Parts
 Scalar = bool | int | float | str | None
 Clips = Float[Tensor, "b t c h w"]
 Times = Float[Tensor, "b t"]
+Labels = Int[Tensor, " b"]
 Figures = dict[str, Tensor]
 """0-dim tensors: means over a worker's clips, and gradients' norms."""
 
 _TOTALS = {"discriminator_loss", "generator_loss"}
 """Figures that are summed over discriminators; the others have their names where there are several.
 """
+
+
+class Shown(NamedTuple):
+    """What the discriminators are shown in an update."""
+
+    real: Clips
+    """Of the whole share."""
+    fake: Clips
+    """Of a micro-batch."""
+    known: Conditions
+    """Of the whole share."""
 
 
 class TrainStep:
@@ -92,29 +106,37 @@ class TrainStep:
         for adam in (self._generator_adam, self._discriminators_adam):
             adam.set(rate, beta2)
 
-    def update_discriminator(self, real: Clips, times: Times) -> Figures:
+    def update_discriminator(
+        self, real: Clips, times: Times, labels: Labels | None = None
+    ) -> Figures:
         """One step of the discriminators against the generator as it is."""
+        known = Conditions(times, labels)
         means = Means(self.share.size)
         self._discriminators_adam.forget_gradients()
         wrapped = [critic.wrapped for critic in self._critics.values()]
-        for part in self._micro_batches("discriminator", times, wrapped):
+        for part in self._micro_batches("discriminator", known, wrapped):
             with torch.no_grad(), self._objective.autocast():
                 fake = part.material.made_by(self._generator_run).float()
-            loss, figures = self._loss(self._objective.of_discriminator, part, real, fake)
+            loss, figures = self._loss(
+                self._objective.of_discriminator, part, Shown(real, fake, known)
+            )
             (loss * part.weight).backward()
             means.add(figures, part)
         norm = self._discriminators_adam.step()
         return {**means.read(), "discriminator_gradient_norm": norm}
 
-    def update_generator(self, real: Clips, times: Times) -> Figures:
+    def update_generator(self, real: Clips, times: Times, labels: Labels | None = None) -> Figures:
         """One step of the generator against the discriminators as they are."""
+        known = Conditions(times, labels)
         means, firsts = Means(self.share.size), []
         self._generator_adam.forget_gradients()
         with _frozen(self.discriminators):
-            for part in self._micro_batches("generator", times, [self._generator_wrapped]):
+            for part in self._micro_batches("generator", known, [self._generator_wrapped]):
                 with self._objective.autocast():
                     fake = part.material.made_by(self._generator_wrapped).float()
-                loss, figures = self._loss(self._objective.of_generator, part, real, fake)
+                loss, figures = self._loss(
+                    self._objective.of_generator, part, Shown(real, fake, known)
+                )
                 (loss * part.weight).backward()
                 means.add(figures, part)
                 firsts.append(fake[:, 0].detach())
@@ -194,11 +216,11 @@ class TrainStep:
         )
 
     def _micro_batches(
-        self, update: str, times: Times, wrapped: Iterable[nn.Module]
+        self, update: str, known: Conditions, wrapped: Iterable[nn.Module]
     ) -> Iterator[MicroBatch]:
         """The parts of an update; gradients are averaged over workers with the last one."""
         modules = list(wrapped)
-        material = self._kitchen.material(update, self._draws, times)
+        material = self._kitchen.material(update, self._draws, known)
         for start, end in self._divided:
             weight = self._parallel.weight(end - start, self.share.global_batch)
             last = end == self.share.size
@@ -209,14 +231,13 @@ class TrainStep:
         self,
         objective: Callable[[Critic, Seen, torch.Generator], Terms],
         part: MicroBatch,
-        real: Clips,
-        fake: Clips,
+        shown: Shown,
     ) -> tuple[Tensor, Figures]:
         """The sum over discriminators, and their figures."""
         losses: list[Tensor] = []
         figures: Figures = {}
         for name, critic in self._critics.items():
-            seen = self._seen(name, part, real[part.rows], fake)
+            seen = self._seen(name, part, shown)
             masks = f"{objective.__name__} {name}"
             rng = self._draws.masks(masks, self.share.start + part.start)
             loss, found = objective(critic, seen, rng)
@@ -227,7 +248,7 @@ class TrainStep:
                 figures[key] = figures[key] + value if key in figures else value
         return torch.stack(losses).sum(), figures
 
-    def _seen(self, name: str, part: MicroBatch, real: Clips, fake: Clips) -> Seen:
+    def _seen(self, name: str, part: MicroBatch, shown: Shown) -> Seen:
         """What a discriminator sees of some of the share's clips and their fakes."""
         sights = self._sight(name, "real"), self._sight(name, "fake")
         samples = sights[0].per_clip
@@ -235,11 +256,13 @@ class TrainStep:
         if categories is not None:
             categories = categories.repeat_interleave(samples)
         first = (self.share.start + part.start) * samples
+        real = shown.real[part.rows]
         return Seen(
             sights[0].of(real, part.start, part.end),
-            sights[1].of(fake, part.start, part.end),
+            sights[1].of(shown.fake, part.start, part.end),
             categories,
             range(first, first + len(real) * samples),
+            sights[0].known(shown.known, part.rows),
         )
 
     def _sight(self, name: str, kind: str) -> Sight:

@@ -12,8 +12,9 @@ from videogen.benchmarks.bench_process import BenchProcess
 from videogen.benchmarks.mocogan_plain import FRAMES, SIZE, PlainMocogan
 from videogen.benchmarks.stage_runs import pace_of
 from videogen.benchmarks.train_runs import bare_steps
+from videogen.config.models import R3ganVConfig
 from videogen.config.settings import child_environment
-from videogen.config.train import R3ganVConfig, TrainConfig
+from videogen.config.train import TrainConfig
 from videogen.errors import StageFailedError
 from videogen.models.build import build_networks
 from videogen.presets import mocogan_64

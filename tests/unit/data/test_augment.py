@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from videogen.config.train import AugmentConfig
+from videogen.config.augment import AugmentConfig
 from videogen.data.augment import Draws, augment, cut_out, recolour, translate
 
 CONFIG = AugmentConfig(translation=0.25, colour=0.5, cutout=0.5)

@@ -1,7 +1,7 @@
 import pytest
 
+from videogen.config.models import DcganConfig
 from videogen.config.sections import StorageConfig
-from videogen.config.train import DcganConfig
 from videogen.errors import CorruptObjectError
 from videogen.evaluation.clips.samples import open_generator
 from videogen.evaluation.foreign import ForeignGenerator, lent

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from videogen.config.train import DcganConfig, MocoganConfig, R3ganVConfig
+from videogen.config.models import DcganConfig, MocoganConfig, R3ganVConfig
 from videogen.errors import CorruptObjectError
 from videogen.models.build import build_generator
 from videogen.models.export import GeneratorSpec, load_generator, save_weights

@@ -3,7 +3,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from videogen.config.train import DcganConfig, MocoganConfig, R3ganVConfig
+from videogen.config.models import DcganConfig, MocoganConfig, R3ganVConfig
 from videogen.errors import ConfigError
 from videogen.models.build import build_discriminators, build_generator, build_networks
 from videogen.models.dcgan import slerp

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from videogen.config.train import DcganConfig, MocoganConfig, R3ganVConfig
+from videogen.config.models import DcganConfig, MocoganConfig, R3ganVConfig
 from videogen.models.build import build_networks
 from videogen.models.latents import draw
 from videogen.models.layout import follow, to_channels_last, to_contiguous

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from videogen.config.train import MocoganConfig
+from videogen.config.models import MocoganConfig
 from videogen.models.build import build_networks
 from videogen.models.generator import CATEGORY, CONTENT, MOTION
 from videogen.models.latents import draw

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from videogen.config.train import DcganConfig, MocoganConfig, R3ganVConfig
+from videogen.config.models import DcganConfig, MocoganConfig, R3ganVConfig
 from videogen.models.build import build_generator
 from videogen.models.latents import draw
 

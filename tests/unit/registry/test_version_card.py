@@ -1,7 +1,7 @@
 """The page of a version: FVD with its interval, yardsticks, the way to the report."""
 
 from videogen.artifacts import CheckpointRef, DatasetRef, EvaluationReport, Protocol
-from videogen.config.train import DcganConfig
+from videogen.config.models import DcganConfig
 from videogen.models.export import GeneratorSpec
 from videogen.presets import load_config
 from videogen.registry.card import VersionCard

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from videogen.config.train import R3ganVConfig, TrainConfig
+from videogen.config.models import R3ganVConfig
+from videogen.config.train import TrainConfig
 from videogen.training import bench
 from videogen.training.bare import BareCore
 from videogen.training.flops import FlopCount

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
-from videogen.config.train import DcganConfig, MocoganConfig, R3ganVConfig, TrainConfig
+from videogen.config.models import DcganConfig, MocoganConfig, R3ganVConfig
+from videogen.config.train import TrainConfig
 from videogen.data.loading.order import Share
 from videogen.models.build import build_networks
+from videogen.models.discriminator import Conditions
 from videogen.training.draws import StepDraws
 from videogen.training.fakes import Kitchen
 
@@ -22,7 +24,11 @@ def material_of(kind):
     networks = build_networks(model, (32, 32), 4, seed=0)
     draws = StepDraws(0, Share(NUM), torch.device("cpu"), clips_seen=0)
     times = (torch.arange(4).float() * STRIDE).expand(NUM, -1)
-    return networks.generator, Kitchen(config, networks).material("any", draws, times), times
+    return (
+        networks.generator,
+        Kitchen(config, networks).material("any", draws, Conditions(times)),
+        times,
+    )
 
 
 def test_where_motion_is_alike_at_all_times_clips_start_anywhere_in_the_first_frames():

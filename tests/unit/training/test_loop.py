@@ -18,6 +18,7 @@ from videogen.training.parallel import Parallel
 class Batch:
     frames: torch.Tensor
     times: torch.Tensor
+    labels: None = None
 
 
 @dataclass
@@ -31,11 +32,11 @@ class Recorder:
     def set_progress(self, clips_seen):
         self.seen.append(("progress", clips_seen))
 
-    def update_discriminator(self, real, times):
+    def update_discriminator(self, real, times, labels=None):
         self.seen.append(("discriminator", float(real.sum())))
         return {"loss_d": real.mean()}
 
-    def update_generator(self, real, times):
+    def update_generator(self, real, times, labels=None):
         self.seen.append(("generator", float(real.sum())))
         return {"loss_g": 2 * real.mean()}
 

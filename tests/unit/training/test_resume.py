@@ -18,11 +18,13 @@ from safetensors.torch import load_file
 from tiny_dataset import make_dataset
 
 from videogen.artifacts import DatasetRef
+from videogen.config.augment import AugmentConfig
+from videogen.config.models import DcganConfig, R3ganVConfig
 from videogen.config.run import RunConfig
 from videogen.config.section import Cosine
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import apply_environment
-from videogen.config.train import AugmentConfig, DcganConfig, R3ganVConfig, TrainConfig
+from videogen.config.train import TrainConfig
 from videogen.progress import ProgressEvent
 from videogen.runs.pointer import committed_checkpoints, take_pointer
 from videogen.storage.local import LocalStore

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from videogen.data.loading.order import Share
 from videogen.models.build import Networks
-from videogen.models.discriminator import Judgement, VideoDiscriminator
+from videogen.models.discriminator import Conditions, Judgement, VideoDiscriminator
 from videogen.models.generator import CONTENT
 from videogen.training.parallel import Parallel
 from videogen.training.step import TrainStep
@@ -24,7 +24,7 @@ class FrameCritic(VideoDiscriminator):
         super().__init__()
         self.weight = nn.Parameter(torch.linspace(-0.1, 0.4, 3 * SIZE * SIZE).view(3, SIZE, SIZE))
 
-    def forward(self, clips, rng=None):
+    def forward(self, clips, rng=None, known=None):
         assert clips.shape[1] == 1
         return Judgement((clips[:, 0] * self.weight).sum(dim=(1, 3)))
 
@@ -91,7 +91,7 @@ class Guesser(LinearCritic):
         super().__init__()
         self.guess = nn.Parameter(torch.tensor([0.5, -1.0, 2.0]))
 
-    def forward(self, clips, rng=None):
+    def forward(self, clips, rng=None, known=None):
         mean = clips.mean(dim=(1, 2, 3, 4))
         return Judgement(super().forward(clips).logits, mean[:, None] * self.guess)
 
@@ -113,7 +113,7 @@ def test_both_networks_go_down_the_cross_entropy_of_the_given_category():
     with_guess, without = (
         step_of({"clip": critic()}, Labelled(), gamma=0.0) for critic in (Guesser, LinearCritic)
     )
-    material = with_guess._kitchen.material("discriminator", with_guess._draws, times())
+    material = with_guess._kitchen.material("discriminator", with_guess._draws, Conditions(times()))
     fake = material.made_by(with_guess.generator).detach()
     category = material.latents["category"].argmax(dim=1)
     guesser = with_guess.discriminators["clip"]
@@ -126,7 +126,7 @@ def test_both_networks_go_down_the_cross_entropy_of_the_given_category():
     judges = [step.discriminators["clip"] for step in (with_guess, without)]
     torch.testing.assert_close(judges[0].weight.grad, judges[1].weight.grad)
     judges[1].load_state_dict({"weight": judges[0].weight.detach()})
-    material = with_guess._kitchen.material("generator", with_guess._draws, times())
+    material = with_guess._kitchen.material("generator", with_guess._draws, Conditions(times()))
     fake = material.made_by(with_guess.generator)
     category = material.latents["category"].argmax(dim=1)
     entropy = F.cross_entropy(guesser(fake).categories, category)
@@ -146,7 +146,7 @@ class BatchNormCritic(LinearCritic):
         self.norm = nn.BatchNorm2d(1)
         self.shown = []
 
-    def forward(self, clips, rng=None):
+    def forward(self, clips, rng=None, known=None):
         self.shown.append((clips.detach()[:, 0, 0, 0, 0] > 0).tolist())
         x = (clips * self.weight).sum(dim=(2, 3, 4))[:, None, None]
         return Judgement(self.norm(x).sum(dim=(1, 2, 3)))

@@ -10,7 +10,8 @@ from tiny_networks import (
     times,
 )
 
-from videogen.config.train import AugmentConfig, R3ganVConfig
+from videogen.config.augment import AugmentConfig
+from videogen.config.models import R3ganVConfig
 from videogen.data.loading.order import Share
 from videogen.models.build import build_networks
 from videogen.training.draws import StepDraws

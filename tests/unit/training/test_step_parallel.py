@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from videogen.config.train import DcganConfig, R3ganVConfig, TrainConfig
+from videogen.config.models import DcganConfig, R3ganVConfig
+from videogen.config.train import TrainConfig
 from videogen.data.loading.order import Share
 from videogen.models.build import build_networks
 from videogen.training.compute import decide

@@ -9,7 +9,7 @@ from tiny_networks import (
     same,
 )
 
-from videogen.config.train import AugmentConfig
+from videogen.config.augment import AugmentConfig
 from videogen.errors import TrainingError
 
 

@@ -8,10 +8,11 @@ from safetensors.torch import load_file
 from tiny_dataset import make_dataset
 
 from videogen.artifacts import DatasetRef
+from videogen.config.models import MocoganConfig, R3ganVConfig
 from videogen.config.run import RunConfig
 from videogen.config.section import Cosine
 from videogen.config.sections import ExecutionConfig, StorageConfig
-from videogen.config.train import MocoganConfig, R3ganVConfig, TrainConfig
+from videogen.config.train import TrainConfig
 from videogen.errors import ConfigError
 from videogen.progress import ProgressEvent
 from videogen.runs.pointer import committed_checkpoints, take_pointer

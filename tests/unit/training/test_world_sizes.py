@@ -15,11 +15,13 @@ from einops import reduce
 from tiny_dataset import make_dataset
 
 from videogen.artifacts import DatasetRef
+from videogen.config.augment import AugmentConfig
+from videogen.config.models import R3ganVConfig
 from videogen.config.run import RunConfig
 from videogen.config.section import Cosine
 from videogen.config.sections import StorageConfig
 from videogen.config.settings import apply_environment
-from videogen.config.train import AugmentConfig, R3ganVConfig, TrainConfig
+from videogen.config.train import TrainConfig
 from videogen.data.loading.loader import Batch, Loader
 from videogen.progress import ProgressEvent
 from videogen.runs.pointer import committed_checkpoints, take_pointer

@@ -5,10 +5,11 @@ import math
 import torch
 from torch import nn
 
-from videogen.config.train import DcganConfig, R3ganVConfig, TrainConfig
+from videogen.config.models import DcganConfig, R3ganVConfig
+from videogen.config.train import TrainConfig
 from videogen.data.loading.order import Share
 from videogen.models.build import Networks, build_networks
-from videogen.models.discriminator import Judgement, VideoDiscriminator
+from videogen.models.discriminator import Conditions, Judgement, VideoDiscriminator
 from videogen.models.generator import CONTENT, VideoGenerator
 from videogen.training.compute import PLAIN
 from videogen.training.parallel import Parallel
@@ -46,7 +47,7 @@ class LinearCritic(VideoDiscriminator):
         super().__init__()
         self.weight = nn.Parameter(torch.linspace(0.3, -0.2, math.prod(SHAPE)).reshape(SHAPE))
 
-    def forward(self, clips, rng=None):
+    def forward(self, clips, rng=None, known=None):
         return Judgement((clips * self.weight).sum(dim=(1, 2, 3, 4)))
 
 
@@ -99,7 +100,9 @@ def real_step(model=SMALL, parallel=None, share=None, compute=PLAIN, **changes):
 
 
 def fakes(step, purpose, share_times):
-    return step._kitchen.material(purpose, step._draws, share_times).made_by(step.generator)
+    return step._kitchen.material(purpose, step._draws, Conditions(share_times)).made_by(
+        step.generator
+    )
 
 
 def run(step, start, end, real=None):

@@ -49,11 +49,15 @@ class TinyStep:
     def set_progress(self, clips_seen: int) -> None:
         self.score = abs(clips_seen - 30.0)
 
-    def update_discriminator(self, real: Tensor, times: Tensor) -> dict[str, Tensor]:
+    def update_discriminator(
+        self, real: Tensor, times: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         self.updates += 1
         return {"score": torch.tensor(self.score)}
 
-    def update_generator(self, real: Tensor, times: Tensor) -> dict[str, Tensor]:
+    def update_generator(
+        self, real: Tensor, times: Tensor, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         self.weight.add_(real.mean() + torch.randn(3))
         return {"loss": self.weight.mean()}
 
@@ -73,6 +77,7 @@ class TinyStep:
 class TinyBatch:
     frames: Tensor
     times: Tensor
+    labels: Tensor | None = None
 
 
 def batches(clips_seen: int) -> Iterator[TinyBatch]:

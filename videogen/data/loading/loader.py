@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,6 +40,8 @@ class Batch:
     """In [-1, 1]; in memory the channels come last, as they are decoded."""
     times: Float[Tensor, "b t"]
     """In frames of the dataset's rate, from each window's first."""
+    labels: Int[Tensor, " b"] | None = None
+    """Classes of the clips; None where they are not learned."""
 
 
 @dataclass(frozen=True)

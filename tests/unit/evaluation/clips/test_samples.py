@@ -3,8 +3,8 @@ import pytest
 
 from videogen.artifacts import GeneratorRef
 from videogen.config.evaluate import EvaluateConfig
+from videogen.config.models import DcganConfig
 from videogen.config.sections import StorageConfig
-from videogen.config.train import DcganConfig
 from videogen.data.shards.frame_codec import encode_clip, read_frames
 from videogen.errors import CorruptObjectError, EvaluationError
 from videogen.evaluation.clips.samples import draw_fakes, open_generator
